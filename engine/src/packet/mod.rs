@@ -1,0 +1,17 @@
+//! Fixed slots for the datagrams of one turn: what came in, and what goes out.
+//!
+//! Both batches are allocated when a shard starts and used again every turn. The runtime fills an [`InputBatch`] with one
+//! system call and sends an [`OutputBatch`] with another; tests do the same without a socket.
+
+mod input;
+mod output;
+
+pub use input::{InputBatch, Slot};
+pub use output::{Message, OutputBatch};
+
+/// Bytes of one slot. An Ethernet frame carries 1500; what is longer is cut by the kernel and dropped as oversized.
+pub const SLOT_LEN: usize = 2048;
+
+/// Datagrams of one turn. With more, the copies of a turn leave the second-level cache; with fewer, runs to one
+/// destination get shorter.
+pub const BATCH_MAX: usize = 64;
