@@ -46,9 +46,15 @@ impl<K: Copy + Eq> Routes<K> {
         self.by_ufrag.remove(ufrag);
     }
 
-    /// Enters a validated address. One that was another transport's moves: a peer reuses its port for a new connection,
-    /// and has just proved that it knows the new one's password.
+    /// Whether `source` is another transport's than that of `key`. Such an address is never taken over: a participant that
+    /// forges another's source address would cut that one off.
+    pub fn is_taken(&self, source: &SocketAddr, key: K) -> bool {
+        self.by_address.get(source).is_some_and(|&owner| owner != key)
+    }
+
+    /// Enters a validated address that is not taken.
     pub fn add_address(&mut self, source: SocketAddr, key: K) {
+        debug_assert!(!self.is_taken(&source, key));
         self.by_address.insert(source, key);
     }
 
@@ -70,14 +76,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_that_moved_is_not_taken_from_its_new_transport() {
+    fn an_address_belongs_to_one_transport_until_that_lets_go() {
         let mut routes = Routes::with_capacity(4);
         let address = SocketAddr::from(([127, 0, 0, 1], 5000));
         routes.add_address(address, 1);
-        routes.add_address(address, 2);
-        routes.remove_address(&address, 1);
-        assert_eq!(routes.by_address(&address), Some(2));
+        assert!(routes.is_taken(&address, 2) && !routes.is_taken(&address, 1));
         routes.remove_address(&address, 2);
+        assert_eq!(routes.by_address(&address), Some(1));
+        routes.remove_address(&address, 1);
         assert_eq!(routes.addresses(), 0);
     }
 
