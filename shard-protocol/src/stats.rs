@@ -112,7 +112,12 @@ pub struct DropCounts([u64; DropReason::COUNT]);
 impl DropCounts {
     /// Counts one.
     pub fn add(&mut self, reason: DropReason) {
-        self.0[reason as usize] += 1;
+        self.add_many(reason, 1);
+    }
+
+    /// Counts `count`.
+    pub fn add_many(&mut self, reason: DropReason, count: u64) {
+        self.0[reason as usize] += count;
     }
 
     /// How many were dropped for `reason`.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use shard_protocol::command::{PauseReason, PauseReasons};
 use shard_protocol::ids::ConsumerId;
 use shard_protocol::tables::{
-    CodecMapping, ConsumerTable, HeaderExtension, HeaderExtensionIds, MediaKind, PayloadType, Ssrc, StreamName,
+    CodecMapping, CodecTable, ConsumerTable, HeaderExtension, HeaderExtensionIds, MediaKind, PayloadType, Ssrc, StreamName,
 };
 
 use super::rewrite::{Arrival, Rewriter};
@@ -164,12 +164,12 @@ impl<T, P> Consumer<T, P> {
         transport_sequence: &mut u16,
         out: &mut [u8],
     ) -> Option<Copied> {
-        let payload_type = self
-            .codecs
-            .iter()
-            .find(|mapping| mapping.producer_payload_type == incoming.payload_type)?
-            .codec
-            .payload_type;
+        let mapping = self.codecs.iter().find(|mapping| mapping.producer_payload_type == incoming.payload_type);
+        let Some(CodecMapping { codec: CodecTable { payload_type, .. }, .. }) = mapping.copied() else {
+            // What is left out must not look like loss.
+            self.rewriter.break_run();
+            return None;
+        };
         let payload = packet.get(incoming.payload.clone())?;
         let (index, timestamp) = self.rewriter.map(incoming.arrival, departure.now)?;
 
@@ -246,7 +246,7 @@ impl<T, P> Consumer<T, P> {
 
 #[cfg(test)]
 mod tests {
-    use shard_protocol::tables::{CodecTable, PayloadFormat};
+    use shard_protocol::tables::PayloadFormat;
 
     use super::*;
     use crate::media::rewrite::RunId;

@@ -5,7 +5,7 @@ use std::time::Instant;
 use shard_protocol::command::{PauseReason, PauseReasons};
 use shard_protocol::ids::ProducerId;
 use shard_protocol::stats::DropReason;
-use shard_protocol::tables::{CodecTable, EncodingTable, MediaKind, PayloadType, ProducerTable, Ssrc};
+use shard_protocol::tables::{CodecTable, EncodingTable, MediaKind, ProducerTable, Ssrc};
 
 use super::rewrite::RunId;
 use super::stream::InboundStream;
@@ -68,11 +68,6 @@ impl<T, C> Producer<T, C> {
         &self.table
     }
 
-    /// The codec that `payload_type` stands for in this producer's packets.
-    pub fn codec(&self, payload_type: PayloadType) -> Option<&CodecTable> {
-        self.table.codecs.iter().find(|codec| codec.payload_type == payload_type)
-    }
-
     /// Whether its packets are forwarded.
     pub fn is_flowing(&self) -> bool {
         self.paused.is_empty()
@@ -107,14 +102,15 @@ impl<T, C> Producer<T, C> {
         self.encodings.iter_mut().filter_map(|encoding| encoding.stream.as_mut())
     }
 
-    /// Whether a packet with `header` could begin a stream of `encoding`; to be asked before the packet is authenticated,
-    /// so nothing changes.
-    pub fn may_begin(&self, encoding: usize, header: &RtpHeader) -> Result<&CodecTable, DropReason> {
-        let codec = self.codec(header.payload_type).ok_or(DropReason::RtpUnknownPayloadType)?;
+    /// The codec of a packet with `header`, if `encoding` may receive it; asked before the packet is authenticated, so
+    /// nothing changes.
+    pub fn may_receive(&self, encoding: usize, header: &RtpHeader) -> Result<&CodecTable, DropReason> {
         match self.encodings.get(encoding) {
-            Some(encoding) if !encoding.retired.contains(&header.ssrc) => Ok(codec),
-            _ => Err(DropReason::RtpUnknownStream),
+            Some(encoding) if !encoding.retired.contains(&header.ssrc) => {}
+            _ => return Err(DropReason::RtpUnknownStream),
         }
+        let codec = self.table.codecs.iter().find(|codec| codec.payload_type == header.payload_type);
+        codec.ok_or(DropReason::RtpUnknownPayloadType)
     }
 
     /// Begins the stream `ssrc` of `encoding`, whose first packet has been authenticated, and tells which SSRC it replaces.
@@ -127,10 +123,5 @@ impl<T, C> Producer<T, C> {
         encoding.retired.push(replaced);
         encoding.clock = encoding.clock.wrapping_add(1);
         Some(replaced)
-    }
-
-    /// The encodings as signaling told them.
-    pub fn encoding_tables(&self) -> impl Iterator<Item = &EncodingTable> {
-        self.encodings.iter().map(|encoding| &encoding.table)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use shard_protocol::event::{DtlsState, IceState};
 use shard_protocol::tables::Ssrc;
 
 use super::objects::{ConsumerKey, ProducerKey, RouterKey};
@@ -33,12 +34,15 @@ pub(super) struct Peer {
     pub(super) sender_round_trip: Option<Duration>,
     /// Whether a change of state waits to be told.
     pub(super) has_news: bool,
+    /// The state that signaling was told, or is about to be.
+    known_state: (IceState, DtlsState),
 }
 
 impl Peer {
     /// Makes a peer that sends and receives nothing yet.
     pub(super) fn new(transport: Transport, router: RouterKey) -> Self {
         Self {
+            known_state: transport.state(),
             transport,
             router,
             listener: RtpListener::default(),
@@ -51,6 +55,12 @@ impl Peer {
             sender_round_trip: None,
             has_news: false,
         }
+    }
+
+    /// Whether the state has changed since this was last asked.
+    pub(super) fn take_state_change(&mut self) -> bool {
+        let state = self.transport.state();
+        std::mem::replace(&mut self.known_state, state) != state
     }
 
     /// The consumer whose copies have `ssrc`.
