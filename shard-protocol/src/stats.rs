@@ -18,6 +18,8 @@ pub enum DropReason {
     StunUnknownUser,
     /// STUN: MESSAGE-INTEGRITY or FINGERPRINT is absent or wrong.
     StunUnauthenticated,
+    /// STUN: an authentic request that was sent before from another address.
+    StunReplayed,
     /// DTLS: outside the bounds of a sane handshake.
     DtlsMalformed,
     /// DTLS: before the peer's parameters are known, or after the handshake.
@@ -48,7 +50,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// How many there are.
-    pub const COUNT: usize = 20;
+    pub const COUNT: usize = 21;
 
     /// All of them, in the order of their discriminants.
     pub const ALL: [Self; Self::COUNT] = [
@@ -59,6 +61,7 @@ impl DropReason {
         Self::StunUnexpected,
         Self::StunUnknownUser,
         Self::StunUnauthenticated,
+        Self::StunReplayed,
         Self::DtlsMalformed,
         Self::DtlsUnexpected,
         Self::DtlsOverload,
@@ -84,6 +87,7 @@ impl DropReason {
             Self::StunUnexpected => "stun_unexpected",
             Self::StunUnknownUser => "stun_unknown_user",
             Self::StunUnauthenticated => "stun_unauthenticated",
+            Self::StunReplayed => "stun_replayed",
             Self::DtlsMalformed => "dtls_malformed",
             Self::DtlsUnexpected => "dtls_unexpected",
             Self::DtlsOverload => "dtls_overload",
