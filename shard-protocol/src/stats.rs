@@ -20,6 +20,8 @@ pub enum DropReason {
     StunUnauthenticated,
     /// STUN: from an address that is another transport's.
     StunAddressTaken,
+    /// STUN: an authentic request that was sent before from another address.
+    StunReplayed,
     /// DTLS: outside the bounds of a sane handshake.
     DtlsMalformed,
     /// DTLS: before the peer's parameters are known, or after the handshake.
@@ -50,7 +52,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// How many there are.
-    pub const COUNT: usize = 21;
+    pub const COUNT: usize = 22;
 
     /// All of them, in the order of their discriminants.
     pub const ALL: [Self; Self::COUNT] = [
@@ -62,6 +64,7 @@ impl DropReason {
         Self::StunUnknownUser,
         Self::StunUnauthenticated,
         Self::StunAddressTaken,
+        Self::StunReplayed,
         Self::DtlsMalformed,
         Self::DtlsUnexpected,
         Self::DtlsOverload,
@@ -88,6 +91,7 @@ impl DropReason {
             Self::StunUnknownUser => "stun_unknown_user",
             Self::StunUnauthenticated => "stun_unauthenticated",
             Self::StunAddressTaken => "stun_address_taken",
+            Self::StunReplayed => "stun_replayed",
             Self::DtlsMalformed => "dtls_malformed",
             Self::DtlsUnexpected => "dtls_unexpected",
             Self::DtlsOverload => "dtls_overload",

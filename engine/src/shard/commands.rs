@@ -20,7 +20,7 @@ impl Shard {
             }
             Command::CloseRouter { router } => self.close_router(router),
             Command::CreateTransport { request, router, transport, ice } => {
-                let result = self.create_transport(router, transport, ice, now);
+                let result = self.create_transport(router, transport, &ice);
                 self.answers.push_back(Event::Answered { request, result });
             }
             Command::ConnectTransport { request, transport, dtls } => {
@@ -86,16 +86,15 @@ impl Shard {
         &mut self,
         router: RouterId,
         id: TransportId,
-        ice: IceCredentials,
-        now: Instant,
+        ice: &IceCredentials,
     ) -> Result<(), CommandError> {
-        let ufrag = ice.ufrag.clone().into_bytes();
-        if self.routes.by_ufrag(&ufrag).is_some() {
+        let ufrag = ice.ufrag.as_bytes();
+        if self.routes.by_ufrag(ufrag).is_some() {
             return Err(CommandError::BadTable);
         }
-        let transport = Transport::new(id, ice, now).ok_or(CommandError::BadTable)?;
+        let transport = Transport::new(id, ice).map_err(|_| CommandError::BadTable)?;
         let key = self.objects.create_peer(router, transport)?;
-        self.routes.try_add_ufrag(&ufrag, key);
+        self.routes.try_add_ufrag(ufrag, key);
         Ok(())
     }
 

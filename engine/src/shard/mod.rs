@@ -351,10 +351,12 @@ impl Shard {
             outcome.as_ref().map_or(0, |checked| checked.answer_len)
         });
         let checked = outcome?;
-        if let Some(evicted) = checked.evicted {
-            self.routes.remove_address(&evicted, peer_key);
+        if let Some(evicted) = checked.evicted
+            && peer.transport.addresses().all(|address| address != evicted.remote)
+        {
+            self.routes.remove_address(&evicted.remote, peer_key);
         }
-        if checked.is_validated {
+        if checked.validated.is_some() {
             self.routes.add_address(source, peer_key);
         }
         self.after_change(peer_key);

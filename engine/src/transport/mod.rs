@@ -16,8 +16,9 @@ use shard_protocol::stats::DropReason;
 use shard_protocol::tables::{DtlsTable, IceCredentials};
 
 use crate::security::dtls::DtlsRequest;
-use crate::security::ice::{Checked, IceAgent};
+use crate::security::ice::{Checked, CredentialsError, IceAgent};
 use crate::security::srtp::{KeyError, SrtpKeys, SrtpReceiver, SrtpSender};
+use crate::wire::stun::BindingRequest;
 
 /// Both directions of SRTP.
 struct SrtpPair {
@@ -48,12 +49,12 @@ pub struct Transport {
 }
 
 impl Transport {
-    /// Makes a transport that waits for the first check; `None` where the credentials cannot be used.
-    pub fn new(id: TransportId, ice: IceCredentials, now: Instant) -> Option<Self> {
-        Some(Self {
+    /// Makes a transport that waits for the first check; an error where the credentials cannot be used.
+    pub fn new(id: TransportId, ice: &IceCredentials) -> Result<Self, CredentialsError> {
+        Ok(Self {
             id,
             transport_sequence: 0,
-            ice: IceAgent::new(ice, now)?,
+            ice: IceAgent::new(ice)?,
             handshake: Handshake::default(),
             srtp: None,
         })
@@ -69,26 +70,26 @@ impl Transport {
         (self.ice.state(), self.handshake.state())
     }
 
-    /// All addresses that ICE has validated.
+    /// All addresses that ICE has validated; one that came to two addresses of this host stands here twice.
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
-        self.ice.addresses()
+        self.ice.tuples().map(|tuple| tuple.remote)
     }
 
     /// Where to send to, and from which address of this host; `None` before the first check and after consent ran out.
     pub fn destination(&self) -> Option<(SocketAddr, IpAddr)> {
-        self.ice.destination()
+        self.ice.selected().map(|tuple| (tuple.remote, tuple.local))
     }
 
     /// Takes a connectivity check and writes the answer to `answer`.
     pub fn handle_check(
         &mut self,
         now: Instant,
-        datagram: &[u8],
+        request: &BindingRequest<'_>,
         source: SocketAddr,
         local: IpAddr,
         answer: &mut [u8],
     ) -> Result<Checked, DropReason> {
-        self.ice.handle_check(now, datagram, source, local, answer)
+        self.ice.handle_check(now, request, source, local, answer)
     }
 
     /// Takes the peer's DTLS parameters.
@@ -143,7 +144,7 @@ impl Transport {
 
     /// Where to send to and what protects it, while packets can go out.
     pub fn departure(&mut self) -> Option<(SocketAddr, IpAddr, &mut SrtpSender, &mut u16)> {
-        let (destination, source) = self.ice.destination()?;
+        let (destination, source) = self.destination()?;
         let pair = self.srtp.as_mut()?;
         Some((destination, source, &mut pair.sender, &mut self.transport_sequence))
     }

@@ -52,7 +52,8 @@ pub(super) fn derive_cipher(
             derivation.fill(kind.salt_label(), &mut salt)?;
             let mut authentication_key = [0; counter_mode::AUTHENTICATION_KEY_LEN];
             derivation.fill(kind.authentication_label(), &mut authentication_key)?;
-            Ok(SessionCipher::CounterMode(CounterModeCipher::new(key, salt, &authentication_key)?))
+            let cipher = CounterModeCipher::new(key, salt, &authentication_key)?;
+            Ok(SessionCipher::CounterMode(Box::new(cipher)))
         }
     }
 }
