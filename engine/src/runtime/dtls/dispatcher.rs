@@ -7,6 +7,7 @@ use std::time::Duration;
 use shard_protocol::event::TransportCloseReason;
 use shard_protocol::ids::TransportId;
 use shard_protocol::limits::TRANSPORTS_MAX;
+use shard_protocol::stats::DropReason;
 use shard_protocol::tables::{DtlsRole, DtlsTable};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{self, AbortHandle, JoinError, JoinSet};
@@ -100,15 +101,28 @@ impl Dispatcher {
             let handshake = self.spawn(transport, table.clone());
             self.handshakes.insert(transport, handshake);
         }
-        if let Some(Handshake::UnderWay { datagrams, .. }) = self.handshakes.get(&transport) {
-            let _ = datagrams.try_send(bytes);
-        }
+        let drop_reason = match self.handshakes.get(&transport) {
+            Some(Handshake::UnderWay { datagrams, .. }) => {
+                datagrams.try_send(bytes).err().map(|_| DropReason::DtlsOverload)
+            }
+            _ => Some(DropReason::DtlsUnexpected),
+        };
+        drop_reason.into_iter().for_each(|reason| self.outbox.count_drop(reason));
     }
 
     fn spawn(&mut self, transport: TransportId, table: DtlsTable) -> Handshake {
         let (datagrams, inbound) = mpsc::channel(DATAGRAMS_MAX);
-        let slots = Arc::clone(&self.slots);
         let run = handshake::run(Arc::clone(&self.identity), transport, table, inbound, Arc::clone(&self.outbox));
+        Handshake::UnderWay { datagrams, task: self.spawn_in_turn(transport, run) }
+    }
+
+    /// Spawns the task of a handshake: its wait for a slot, then `run`, both within the handshake's time.
+    fn spawn_in_turn(
+        &mut self,
+        transport: TransportId,
+        run: impl Future<Output = Outcome> + Send + 'static,
+    ) -> AbortHandle {
+        let slots = Arc::clone(&self.slots);
         let task = self.tasks.spawn(async move {
             let in_turn = async {
                 let _slot = slots.acquire().await;
@@ -117,7 +131,7 @@ impl Dispatcher {
             time::timeout(HANDSHAKE_TIMEOUT, in_turn).await.unwrap_or(Err(TransportCloseReason::DtlsFailed))
         });
         self.transports.insert(task.id(), transport);
-        Handshake::UnderWay { datagrams, task }
+        task
     }
 
     /// Tells the shard what became of a handshake, unless that was stopped. A task that panicked has failed, and no other
@@ -139,7 +153,7 @@ impl Dispatcher {
     }
 
     async fn send_result(&self, mut result: DtlsResponse) {
-        while let Err(refused) = self.outbox.try_send(result) {
+        while let Some(refused) = self.outbox.offer(result) {
             result = refused;
             time::sleep(RESULT_INTERVAL).await;
         }
@@ -148,4 +162,39 @@ impl Dispatcher {
 
 fn failed(transport: TransportId, reason: TransportCloseReason) -> DtlsResponse {
     DtlsResponse::Failed { transport, reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use shard_protocol::tables::DtlsRole;
+    use tokio::sync::Semaphore;
+
+    use super::super::connect;
+    use super::super::identity::Identity;
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_handshake_that_panics_fails_alone() {
+        let identity = Arc::new(Identity::generate().unwrap());
+        let (port, (mut dispatcher, requests)) = connect(&identity, &Arc::new(Semaphore::new(1)), Arc::new(|| ()));
+        let (broken, healthy) = (TransportId(1), TransportId(2));
+        let (datagrams, _inbound) = mpsc::channel(1);
+        let task = dispatcher.spawn_in_turn(broken, async { panic!("a fault of the library, for the test") });
+        dispatcher.handshakes.insert(broken, Handshake::UnderWay { datagrams, task });
+        let table = DtlsTable { role: DtlsRole::Client, fingerprints: vec![] };
+        assert!(port.try_send(DtlsRequest::Start { transport: healthy, table }).is_ok());
+        tokio::spawn(dispatcher.run(requests));
+        time::sleep(Duration::from_millis(10)).await;
+        let mut responses: Vec<_> = std::iter::from_fn(|| port.try_recv()).collect();
+        responses.sort_by_key(|response| matches!(response, DtlsResponse::Datagram { .. }));
+        assert!(matches!(
+            &responses[..],
+            [
+                DtlsResponse::Failed { transport, reason: TransportCloseReason::DtlsFailed },
+                DtlsResponse::Datagram { transport: other, .. },
+            ] if *transport == broken && *other == healthy
+        ));
+    }
 }

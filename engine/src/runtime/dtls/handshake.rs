@@ -41,7 +41,7 @@ pub(super) async fn run(
     datagrams: mpsc::Receiver<Box<[u8]>>,
     outbox: Arc<Outbox>,
 ) -> Result<Established, TransportCloseReason> {
-    let mut inbound = Inbound::new(datagrams);
+    let mut inbound = Inbound::new(datagrams, Arc::clone(&outbox));
     let is_client = table.role == DtlsRole::Client;
     let profiles = if is_client {
         vec![SrtpProfile::AeadAes128Gcm, SrtpProfile::AeadAes256Gcm, SrtpProfile::Aes128CmHmacSha1_80]

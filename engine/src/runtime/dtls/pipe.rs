@@ -22,12 +22,13 @@ pub(super) struct Inbound {
     datagrams: mpsc::Receiver<Box<[u8]>>,
     assembly: Assembly,
     assembled: VecDeque<Vec<u8>>,
+    outbox: Arc<Outbox>,
 }
 
 impl Inbound {
-    /// Reads from `datagrams`, which have passed the filter.
-    pub(super) fn new(datagrams: mpsc::Receiver<Box<[u8]>>) -> Self {
-        Self { datagrams, assembly: Assembly::new(), assembled: VecDeque::new() }
+    /// Reads from `datagrams`, which have passed the filter; what is dropped of them is counted in `outbox`.
+    pub(super) fn new(datagrams: mpsc::Receiver<Box<[u8]>>, outbox: Arc<Outbox>) -> Self {
+        Self { datagrams, assembly: Assembly::new(), assembled: VecDeque::new(), outbox }
     }
 
     /// Waits for the first ClientHello that is whole and sane, and gives its body; it is still to be read. `None` when no
@@ -49,7 +50,9 @@ impl Inbound {
     /// Takes one datagram of the peer; cancelled, it has taken none.
     async fn assemble(&mut self) -> Option<()> {
         let datagram = self.datagrams.recv().await?;
-        self.assembly.take(&datagram, |whole| self.assembled.push_back(whole));
+        if let Err(reason) = self.assembly.take(&datagram, |whole| self.assembled.push_back(whole)) {
+            self.outbox.count_drop(reason);
+        }
         Some(())
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use shard_protocol::event::TransportCloseReason;
+use shard_protocol::stats::DropReason;
 use shard_protocol::tables::{DtlsRole, Fingerprint};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -298,6 +299,8 @@ async fn a_full_queue_refuses_datagrams_and_still_takes_what_starts_and_stops() 
     assert_eq!(stops, super::REQUESTS_MAX - super::REQUEST_DATAGRAMS_MAX);
     time::sleep(Duration::from_secs(1)).await;
     assert!(service.port.try_send(datagram()).is_ok(), "emptied, it takes datagrams again");
+    let unexpected = service.port.drops().count(DropReason::DtlsUnexpected);
+    assert_eq!(unexpected, taken as u64, "no handshake wanted them");
 }
 
 #[tokio::test(start_paused = true)]
@@ -319,6 +322,7 @@ async fn a_shard_that_does_not_listen_loses_datagrams_and_no_result() {
         }
     }
     assert_eq!(datagrams, super::RESPONSE_DATAGRAMS_MAX);
+    assert!(service.port.drops().count(DropReason::DtlsOverload) > 0);
 }
 
 #[tokio::test]

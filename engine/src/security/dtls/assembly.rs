@@ -5,6 +5,8 @@
 //! ends one message and begins the next, and can't be asked what it made of a hello before it reads it. There, because
 //! the shard then needs no buffer for each transport, and a hello is read once.
 
+use shard_protocol::stats::DropReason;
+
 use super::hello;
 use super::record::{FRAGMENT_HEADER_LEN, Fragment, RECORD_HEADER_LEN, content_type, fragments, message_type, records};
 use super::{MESSAGE_LEN_MAX, MESSAGE_SEQ_MAX};
@@ -42,17 +44,27 @@ impl Assembly {
     }
 
     /// Takes a datagram that passed the filter and gives `emit` datagrams of at most [`ASSEMBLED_LEN_MAX`] bytes with
-    /// every message that it completed, whole, and everything else as it was. A hello that is not sane is left out.
-    pub fn take(&mut self, datagram: &[u8], mut emit: impl FnMut(Vec<u8>)) {
+    /// every message that it completed, whole, and everything else as it was.
+    ///
+    /// # Errors
+    ///
+    /// [`DropReason::DtlsMalformed`] where a part was left out: a hello that is not sane, or a fragment of another message
+    /// than the one whose place it claims. The rest has been emitted.
+    pub fn take(&mut self, datagram: &[u8], mut emit: impl FnMut(Vec<u8>)) -> Result<(), DropReason> {
         let mut out = Vec::new();
+        let mut outcome = Ok(());
         for record in records(datagram).map_while(Result::ok) {
             if record.epoch != 0 {
                 append(&mut out, record.bytes, &mut emit);
             } else if record.content == content_type::HANDSHAKE {
                 for fragment in fragments(record.payload).map_while(Result::ok) {
-                    if let Some(message) = self.complete(&fragment) {
-                        let record = self.write_record(content_type::HANDSHAKE, &message);
-                        append(&mut out, &record, &mut emit);
+                    match self.complete(&fragment) {
+                        Ok(Some(message)) => {
+                            let record = self.write_record(content_type::HANDSHAKE, &message);
+                            append(&mut out, &record, &mut emit);
+                        }
+                        Ok(None) => {}
+                        Err(reason) => outcome = Err(reason),
                     }
                 }
             } else {
@@ -63,6 +75,7 @@ impl Assembly {
         if !out.is_empty() {
             emit(out);
         }
+        outcome
     }
 
     /// The body of the first sane ClientHello, once it has come.
@@ -70,22 +83,21 @@ impl Assembly {
         self.client_hello.as_deref()
     }
 
-    /// Adds a fragment and gives the message with its header, if that is complete now and safe to read.
-    fn complete(&mut self, fragment: &Fragment<'_>) -> Option<Vec<u8>> {
-        let parts = self.parts.get_mut(usize::from(fragment.message_seq))?;
-        let body = parts.complete(fragment)?;
+    /// Adds a fragment and gives the message with its header, if that is complete now.
+    fn complete(&mut self, fragment: &Fragment<'_>) -> Result<Option<Vec<u8>>, DropReason> {
+        let parts = self.parts.get_mut(usize::from(fragment.message_seq)).ok_or(DropReason::DtlsMalformed)?;
+        let Some(body) = parts.complete(fragment)? else { return Ok(None) };
         if !hello::is_sane(fragment.message, &body) {
-            return None;
+            return Err(DropReason::DtlsMalformed);
         }
-        let len = u32::try_from(body.len()).ok()?.to_be_bytes();
-        let seq = fragment.message_seq.to_be_bytes();
-        let [_, l0, l1, l2] = len;
-        let header: [u8; FRAGMENT_HEADER_LEN] = [fragment.message, l0, l1, l2, seq[0], seq[1], 0, 0, 0, l0, l1, l2];
+        let [_, l0, l1, l2] = (body.len() as u32).to_be_bytes();
+        let [seq_high, seq_low] = fragment.message_seq.to_be_bytes();
+        let header: [u8; FRAGMENT_HEADER_LEN] = [fragment.message, l0, l1, l2, seq_high, seq_low, 0, 0, 0, l0, l1, l2];
         let message = [&header[..], &body].concat();
         if fragment.message == message_type::CLIENT_HELLO && self.client_hello.is_none() {
             self.client_hello = Some(body.into());
         }
-        Some(message)
+        Ok(Some(message))
     }
 
     fn write_record(&mut self, content: u8, payload: &[u8]) -> Vec<u8> {
@@ -103,25 +115,27 @@ impl Assembly {
 
 impl Parts {
     /// Adds a fragment and gives the body, if that is complete now.
-    fn complete(&mut self, fragment: &Fragment<'_>) -> Option<Vec<u8>> {
+    fn complete(&mut self, fragment: &Fragment<'_>) -> Result<Option<Vec<u8>>, DropReason> {
         if fragment.message_len > MESSAGE_LEN_MAX {
-            return None;
+            return Err(DropReason::DtlsMalformed);
         }
         if fragment.body.len() == fragment.message_len {
             self.fragments.clear();
-            return Some(fragment.body.to_vec());
+            return Ok(Some(fragment.body.to_vec()));
         }
         if self.fragments.is_empty() {
             self.message = fragment.message;
             self.len = fragment.message_len;
         } else if self.message != fragment.message || self.len != fragment.message_len {
             // Two messages can't have one place; the first to come is the peer's word.
-            return None;
+            return Err(DropReason::DtlsMalformed);
         }
         self.fragments.push((fragment.offset, fragment.body.into()));
-        let body = self.join()?;
-        self.fragments.clear();
-        Some(body)
+        let body = self.join();
+        if body.is_some() {
+            self.fragments.clear();
+        }
+        Ok(body)
     }
 
     /// The body, if no byte of it is missing.
@@ -158,7 +172,7 @@ mod tests {
 
     fn take(assembly: &mut Assembly, datagram: &[u8]) -> Vec<Vec<u8>> {
         let mut taken = Vec::new();
-        assembly.take(datagram, |datagram| taken.push(datagram));
+        let _ = assembly.take(datagram, |datagram| taken.push(datagram));
         taken
     }
 
@@ -245,10 +259,24 @@ mod tests {
     #[test]
     fn a_hello_that_is_not_sane_does_not_come_out() {
         let mut assembly = Assembly::new();
-        for datagram in client_hello_records(&client_hello(&[0, 23, 0]), 20) {
-            assert!(take(&mut assembly, &datagram).is_empty());
+        let datagrams = client_hello_records(&client_hello(&[0, 23, 0]), 20);
+        for (number, datagram) in datagrams.iter().enumerate() {
+            let outcome = assembly.take(datagram, |_| panic!("nothing comes out"));
+            let is_last = number == datagrams.len() - 1;
+            assert_eq!(outcome, if is_last { Err(DropReason::DtlsMalformed) } else { Ok(()) });
         }
         assert_eq!(assembly.client_hello(), None);
+    }
+
+    #[test]
+    fn a_fragment_of_another_message_in_the_same_place_is_left_out() {
+        let mut assembly = Assembly::new();
+        let piece = |message, len, at, body| record(22, 0, &fragment(message, len, 2, at, body));
+        assert_eq!(assembly.take(&piece(11, 6, 0, &[1; 3]), |_| ()), Ok(()));
+        for other in [piece(15, 6, 3, &[2; 3]), piece(11, 7, 3, &[2; 3])] {
+            assert_eq!(assembly.take(&other, |_| ()), Err(DropReason::DtlsMalformed));
+        }
+        assert_eq!(messages(&take(&mut assembly, &piece(11, 6, 3, &[1; 3]))), [(2, vec![1; 6])]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 use shard_protocol::ids::TransportId;
+use shard_protocol::stats::DropReason;
 use shard_protocol::tables::DtlsRole;
 use webrtc_dtls::cipher_suite::CipherSuiteId;
 
@@ -89,12 +90,16 @@ async fn hellos_whose_extensions_do_not_tile_are_not_answered_and_break_nothing(
         malformed.push(client_hello(block));
         malformed.push(client_hello(&[&right[..], block].concat()));
     }
+    let mut passed = 0;
     for body in malformed {
         let mut attacker = Attacker::new(&service, DtlsRole::Server);
         attacker.send(&record(content_type::HANDSHAKE, 0, &whole(message_type::CLIENT_HELLO, 0, &body)));
         assert!(attacker.answers().await.is_empty(), "{} bytes", body.len());
+        passed += attacker.passed as u64;
         attacker.stop().await;
     }
+    assert!(passed > 1300, "all but those too short to be a hello");
+    assert_eq!(service.port.drops().count(DropReason::DtlsMalformed), passed);
     assert_eq!(tasks_left().await, before);
     assert_eq!(library_panics(), 0);
 }
@@ -141,7 +146,7 @@ async fn alerts_and_data_in_the_clear_from_anyone_do_not_end_a_handshake() {
     for role in ROLES {
         let behaviour = Behaviour::browser(role);
         for forged in [record(21, 0, &[2, 40]), record(21, 0, &[1, 0]), record(23, 0, &[0; 9])] {
-            // Each datagram of the peer is sent twice by the network, the first time as the forgery.
+            // The peer's second datagram is lost, and the forgery comes in its place.
             let outcome = call(&service, table_of(&behaviour), &behaviour, |direction, number, _| match direction {
                 Direction::ToService if number == 1 => Fate::Change(forged.clone()),
                 _ => Fate::Deliver,
