@@ -124,6 +124,13 @@ impl DropCounts {
         self.0[reason as usize] += count;
     }
 
+    /// Adds what another place has counted.
+    pub fn add_all(&mut self, counts: &Self) {
+        for (count, more) in self.0.iter_mut().zip(counts.0) {
+            *count += more;
+        }
+    }
+
     /// How many were dropped for `reason`.
     pub fn count(&self, reason: DropReason) -> u64 {
         self.0[reason as usize]
@@ -193,6 +200,17 @@ mod tests {
             assert_eq!(reason as usize, place);
             assert!(labels.insert(reason.label()));
         }
+    }
+
+    #[test]
+    fn counts_of_two_places_add_up_by_reason() {
+        let (mut one, mut other) = (DropCounts::default(), DropCounts::default());
+        one.add(DropReason::Oversized);
+        other.add(DropReason::Oversized);
+        other.add(DropReason::SendFailed);
+        one.add_all(&other);
+        assert_eq!(DropReason::ALL.map(|reason| one.count(reason)).iter().sum::<u64>(), 3);
+        assert_eq!(one.count(DropReason::Oversized), 2);
     }
 
     #[test]
