@@ -1,1 +1,250 @@
-//! (to be written)
+//! The turn of a shard: the one place where a shard, its socket, its queues and the clock meet.
+//!
+//! A turn has a fixed order and every step is bounded: commands → datagrams → handshakes → timers → transmits → requests to
+//! the handshakes → events. After it the loop sleeps. Sleeping is the budget: a sleep and a wake cost more than a hundred
+//! forwarded packets. So the loop wakes for the first datagram after a quiet time, but under a stream it sleeps a fixed
+//! interval and takes what has gathered; and when nothing happens nothing wakes it but a deadline.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use glommio::net::TcpStream;
+use glommio::timer::Timer;
+use shard_protocol::stats::DropReason;
+
+use super::dtls::DtlsPort;
+use super::mailbox::{Mailbox, NextCommand};
+use super::socket::UdpSocket;
+use crate::packet::BATCH_MAX;
+use crate::security::dtls::DtlsRequest;
+use crate::shard::Shard;
+
+/// How long datagrams gather under a stream.
+const COALESCING_INTERVAL: Duration = Duration::from_micros(500);
+
+/// Commands of one turn. The dearest take tens of microseconds, so that datagrams wait two milliseconds at most.
+const COMMANDS_PER_TURN_MAX: usize = 64;
+
+/// Answers of the handshakes in one turn: as many datagrams as a turn takes from the socket.
+const DTLS_RESPONSES_PER_TURN_MAX: usize = 64;
+
+/// When the loop looks again at a queue that had no room: the handshake thread, or signaling, is busy for milliseconds.
+const RETRY_INTERVAL: Duration = Duration::from_millis(5);
+
+/// What one turn did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Turn {
+    /// Commands, datagrams and answers of handshakes that were taken.
+    taken: usize,
+    /// Whether a step ended at its bound, so that more waits.
+    is_cut_short: bool,
+}
+
+/// A shard's loop.
+pub(super) struct EventLoop {
+    shard: Shard,
+    socket: UdpSocket,
+    readiness: Readiness,
+    mailbox: Mailbox,
+    dtls: DtlsPort,
+    /// A request that the handshake thread had no room for and that must not be lost.
+    dtls_waiting: Option<DtlsRequest>,
+    notify: Box<dyn Fn()>,
+    /// Whether the last wake followed the one before within the interval.
+    is_streaming: bool,
+    last_wake: Instant,
+    is_signaling_gone: bool,
+}
+
+impl EventLoop {
+    /// Brings the parts together; to be called on the shard's executor. `notify` tells signaling that there are events.
+    ///
+    /// # Errors
+    /// The process has no descriptor left.
+    pub(super) fn new(
+        shard: Shard,
+        socket: UdpSocket,
+        mailbox: Mailbox,
+        dtls: DtlsPort,
+        notify: Box<dyn Fn()>,
+        now: Instant,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            readiness: Readiness::new(&socket)?,
+            shard,
+            socket,
+            mailbox,
+            dtls,
+            dtls_waiting: None,
+            notify,
+            is_streaming: false,
+            last_wake: now,
+            is_signaling_gone: false,
+        })
+    }
+
+    /// Takes turns until the shard is shut down or signaling is gone.
+    ///
+    /// # Errors
+    /// The socket is broken.
+    pub(super) async fn run(mut self) -> io::Result<()> {
+        loop {
+            let turn = self.take_turn(Instant::now())?;
+            if self.shard.is_shut_down() || self.is_signaling_gone {
+                self.mailbox.bell().forget();
+                return Ok(());
+            }
+            if !turn.is_cut_short {
+                self.sleep(turn).await;
+            }
+        }
+    }
+
+    fn take_turn(&mut self, now: Instant) -> io::Result<Turn> {
+        self.mailbox.bell().hush();
+        let commands = self.take_commands(now);
+        let datagrams = self.socket.receive(self.shard.input_mut(), now)?;
+        if datagrams > 0 {
+            self.shard.handle_input(now);
+        }
+        let responses = self.take_dtls_responses(now);
+        self.shard.handle_timeout(now);
+        while let Some(batch) = self.shard.poll_output(now) {
+            let outcome = self.socket.send(batch);
+            self.shard.handle_sent(now, outcome);
+        }
+        self.give_dtls_requests();
+        self.give_events();
+        Ok(Turn {
+            taken: commands + datagrams + responses,
+            is_cut_short: commands == COMMANDS_PER_TURN_MAX
+                || datagrams == BATCH_MAX
+                || responses == DTLS_RESPONSES_PER_TURN_MAX,
+        })
+    }
+
+    fn take_commands(&mut self, now: Instant) -> usize {
+        for taken in 0..COMMANDS_PER_TURN_MAX {
+            match self.mailbox.next_command() {
+                NextCommand::Some(command) => self.shard.handle_command(now, command),
+                NextCommand::None => return taken,
+                NextCommand::Closed => {
+                    self.is_signaling_gone = true;
+                    return taken;
+                }
+            }
+        }
+        COMMANDS_PER_TURN_MAX
+    }
+
+    fn take_dtls_responses(&mut self, now: Instant) -> usize {
+        for taken in 0..DTLS_RESPONSES_PER_TURN_MAX {
+            let Some(response) = self.dtls.try_recv() else { return taken };
+            self.shard.handle_dtls(now, response);
+        }
+        DTLS_RESPONSES_PER_TURN_MAX
+    }
+
+    /// Hands requests to the handshake thread. A datagram that does not fit is lost as on a network; a beginning or an end
+    /// waits, and everything behind it.
+    fn give_dtls_requests(&mut self) {
+        while let Some(request) = self.dtls_waiting.take().or_else(|| self.shard.poll_dtls()) {
+            match self.dtls.try_send(request) {
+                Ok(()) => {}
+                Err(DtlsRequest::Datagram { .. }) => self.shard.stats_mut().drops.add(DropReason::DtlsOverload),
+                Err(request) => {
+                    self.dtls_waiting = Some(request);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Gives signaling as many events as there is room for; the others stay in the shard.
+    fn give_events(&mut self) {
+        let mut is_given = false;
+        for _ in 0..self.mailbox.room() {
+            let Some(event) = self.shard.poll_event() else { break };
+            is_given |= self.mailbox.try_send(event);
+        }
+        if is_given {
+            (self.notify)();
+        }
+    }
+
+    /// Sleeps until there is something to do, or under a stream for the interval.
+    async fn sleep(&mut self, turn: Turn) {
+        self.shard.stats_mut().sleeps += 1;
+        if self.is_streaming && turn.taken > 0 {
+            // The executor has no other task, so its thread may sleep as a whole.
+            thread::sleep(COALESCING_INTERVAL);
+            self.last_wake = Instant::now();
+            return;
+        }
+        self.wait().await;
+        let now = Instant::now();
+        self.is_streaming = now.duration_since(self.last_wake) < COALESCING_INTERVAL;
+        self.last_wake = now;
+    }
+
+    /// Waits for a datagram, the bell or a deadline.
+    async fn wait(&mut self) {
+        let mut deadline =
+            self.deadline().map(|deadline| Timer::new(deadline.saturating_duration_since(Instant::now())));
+        let bell = self.mailbox.bell();
+        let readiness = &mut self.readiness;
+        poll_fn(|context| {
+            let is_due = deadline.as_mut().is_some_and(|timer| Pin::new(timer).poll(context).is_ready());
+            if is_due || bell.poll_rung(context).is_ready() || readiness.poll_ready(context).is_ready() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+        bell.forget();
+    }
+
+    /// When the loop has to look at the latest. Deadlines closer than the interval are kept together too.
+    fn deadline(&self) -> Option<Instant> {
+        let is_held_up = self.dtls_waiting.is_some() || self.mailbox.room() == 0;
+        let retry = is_held_up.then(|| self.last_wake + RETRY_INTERVAL);
+        let due = [self.shard.poll_timeout(), retry].into_iter().flatten().min()?;
+        Some(due.max(self.last_wake + COALESCING_INTERVAL))
+    }
+}
+
+/// Tells when the socket has something to receive.
+///
+/// glommio's own UDP socket takes one datagram a call, but a peek of one byte on a duplicate descriptor makes its ring wait
+/// for readiness and consumes nothing. One peek stays in the ring until it fires, over as many turns as that takes.
+struct Readiness {
+    stream: Rc<TcpStream>,
+    peek: Option<Pin<Box<dyn Future<Output = ()>>>>,
+}
+
+impl Readiness {
+    fn new(socket: &UdpSocket) -> io::Result<Self> {
+        Ok(Self { stream: Rc::new(socket.try_clone_stream()?), peek: None })
+    }
+
+    /// Ready once something may be there: a datagram, or an error that the next receive takes.
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let peek = self.peek.get_or_insert_with(|| {
+            let stream = Rc::clone(&self.stream);
+            Box::pin(async move {
+                let _ = stream.peek(&mut [0]).await;
+            })
+        });
+        let result = peek.as_mut().poll(context);
+        if result.is_ready() {
+            self.peek = None;
+        }
+        result
+    }
+}
