@@ -10,7 +10,7 @@ import { Playback } from './playback';
 import { Room, type Stream } from './room';
 import { SpeechMeter } from './speech';
 
-/** How the call is doing. */
+/** How a call is doing. */
 export type Phase = 'connecting' | 'connected' | 'reconnecting' | 'ended';
 
 export interface CallOptions {
@@ -67,10 +67,6 @@ export class Call {
     };
   }
 
-  get phase(): Phase {
-    return this.#phase;
-  }
-
   get muted(): boolean {
     return this.#muted;
   }
@@ -89,9 +85,11 @@ export class Call {
     return this.#playback.isBlocked;
   }
 
-  /** Whether the way of the media is cut for the moment, though the room is still joined. */
-  get isInterrupted(): boolean {
-    return this.#media?.state === 'interrupted';
+  /** How the connection is as a whole: the room may be joined while the way of the media is not there yet, or cut. */
+  get connection(): Phase {
+    if (this.#phase !== 'connected') return this.#phase;
+    if (this.#media?.state === 'interrupted') return 'reconnecting';
+    return this.#media?.state === 'connecting' ? 'connecting' : 'connected';
   }
 
   /** Joins the room. Rejects with `CallFailed`; the call has ended then. */

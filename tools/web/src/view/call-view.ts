@@ -1,6 +1,6 @@
 // The room: who is here, how the connection is, and the controls of one's own microphone and ears.
 
-import type { Call } from '../call';
+import type { Call, Phase } from '../call';
 import { MICROPHONE_SENTENCES, PLAYBACK_BLOCKED } from '../sentences';
 import { announce, element, icon, type IconName } from './element';
 import { notice } from './notice';
@@ -9,11 +9,11 @@ import { Tile } from './tile';
 /** How long the copy button says that it has copied. */
 const COPIED_MS = 2_000;
 
-const CONNECTION_TEXTS = {
+const CONNECTION_TEXTS: Record<Phase, string> = {
   connecting: 'Connecting…',
   connected: 'Connected',
   reconnecting: 'Reconnecting…',
-  lost: 'Lost',
+  ended: 'Ended',
 };
 
 export class CallView {
@@ -71,6 +71,8 @@ export class CallView {
 
   /** Brings the page up to what the call says now. */
   update(): void {
+    // The entrance takes over and tells why.
+    if (this.#call.connection === 'ended') return;
     this.#updateConnection();
     this.#updateTiles();
     this.#updateControls();
@@ -78,8 +80,7 @@ export class CallView {
   }
 
   #updateConnection(): void {
-    const { phase, isInterrupted } = this.#call;
-    const state = phase === 'ended' ? 'lost' : isInterrupted ? 'reconnecting' : phase;
+    const state = this.#call.connection;
     if (this.#connection.dataset.state === state) return;
     this.#connection.dataset.state = state;
     this.#connection.textContent = CONNECTION_TEXTS[state];
@@ -147,7 +148,7 @@ export class CallView {
 }
 
 function muteLabel(muted: boolean, isMissing: boolean): string {
-  if (isMissing) return 'No microphone';
+  if (isMissing) return 'No mic';
   return muted ? 'Unmute' : 'Mute';
 }
 
