@@ -5,6 +5,7 @@
 export function install(tones) {
   const FFT_SIZE = 8192;
   const AMPLITUDE = 0.25;
+  const SILENCE_DB = -200;
 
   // The page's own connections are kept, so that their statistics can be read.
   const connections = [];
@@ -59,7 +60,8 @@ export function install(tones) {
     const bins = new Float32Array(analyser.frequencyBinCount);
     analyser.getFloatFrequencyData(bins);
     const middle = Math.round((frequency * FFT_SIZE) / listening.sampleRate);
-    return Math.max(...bins.slice(middle - 2, middle + 3));
+    // Silence is minus infinity, which JSON can't carry.
+    return Math.max(SILENCE_DB, ...bins.slice(middle - 2, middle + 3));
   }
 
   function playing() {
