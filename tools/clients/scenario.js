@@ -44,6 +44,16 @@ class Stage {
     return person;
   }
 
+  /** Someone whose browser refuses the microphone with a `DOMException` of this name. */
+  async personWithoutMicrophone(userId, exception) {
+    const person = await Participant.open(await browser('chromium'), { userId });
+    this.people.push(person);
+    await person.page.evaluateOnNewDocument((name) => {
+      navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', name));
+    }, exception);
+    return person;
+  }
+
   /** Someone who is in a room. */
   async join(userId, room, kind) {
     const person = await this.person(userId, kind);

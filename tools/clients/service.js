@@ -26,23 +26,28 @@ export class Service {
   #log = [];
   #isOver = false;
 
+  #secretFile;
+  #shards;
+
   /** Starts it and waits until it takes calls. */
-  static async start({ shards = 1, port } = {}) {
+  static async start({ shards = 1 } = {}) {
     const service = new Service();
-    await service.#launch(shards, port ?? (await freePort()));
+    service.port = await freePort();
+    service.#shards = shards;
+    service.#secret = randomBytes(32).toString('hex');
+    service.#folder = await mkdtemp(path.join(tmpdir(), 'voice-'));
+    service.#secretFile = path.join(service.#folder, 'secret');
+    await writeFile(service.#secretFile, service.#secret, { mode: 0o600 });
+    await service.launch();
     return service;
   }
 
-  async #launch(shards, port) {
-    this.port = port;
-    this.#secret = randomBytes(32).toString('hex');
-    this.#folder = await mkdtemp(path.join(tmpdir(), 'voice-'));
-    const secretFile = path.join(this.#folder, 'secret');
-    await writeFile(secretFile, this.#secret, { mode: 0o600 });
+  /** Starts it, again where it was ended before, on the same port and with the same secret. */
+  async launch() {
     const flags = {
-      port,
-      shards,
-      'jwt-secret-file': secretFile,
+      port: this.port,
+      shards: this.#shards,
+      'jwt-secret-file': this.#secretFile,
       permissions: 'token',
       'public-ip': '127.0.0.1',
       'listen-ip': '127.0.0.1',
@@ -50,19 +55,21 @@ export class Service {
       'rtc-max-port': RTC_PORT_FIRST + RTC_PORTS - 1,
     };
     const args = Object.entries(flags).map(([name, value]) => `--${name}=${value}`);
+    this.#isOver = false;
     this.#child = spawn(BINARY, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, RUST_LOG: 'info' } });
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       stream.setEncoding('utf8').on('data', (text) => this.#log.push(text));
     }
-    this.#child.on('error', (error) => this.#log.push(String(error)));
+    this.#child.on('error', (error) => {
+      this.#isOver = true;
+      this.#log.push(`${error}; build it first: cargo build --release\n`);
+    });
     this.#child.on('close', (code, signal) => {
       this.#isOver = true;
       this.#log.push(`ended with ${signal ?? code}\n`);
     });
-    await eventually('the service takes calls', async () => {
-      if (this.#isOver) throw new Error(`the service ended:\n${this.log}`);
-      return (await fetch(this.url('/readyz'))).ok;
-    });
+    await eventually('the service takes calls', async () => this.#isOver || (await fetch(this.url('/readyz'))).ok);
+    if (this.#isOver) throw new Error(`the service did not start:\n${this.log}`);
   }
 
   /** What it has printed. */
@@ -94,12 +101,16 @@ export class Service {
     return new Metrics(await (await fetch(this.url('/metrics'))).text());
   }
 
-  /** Ends it as an operator would, and fails if it does not end well. */
+  /** Ends it as an operator does (`SIGTERM`), or as a failing machine does (`SIGKILL`). */
+  async end(signal = 'SIGTERM') {
+    if (this.#isOver) return;
+    this.#child.kill(signal);
+    await eventually('the service ends', () => this.#isOver);
+  }
+
+  /** Ends it for good. */
   async stop() {
-    if (!this.#isOver) {
-      this.#child.kill('SIGTERM');
-      await eventually('the service ends', () => this.#isOver);
-    }
+    await this.end();
     await rm(this.#folder, { recursive: true, force: true });
   }
 }

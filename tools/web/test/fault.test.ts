@@ -10,7 +10,7 @@ function ended(code: number, reason = ''): ConnectionEnded {
 }
 
 test('after a take-over, a removal or a fault of the page there is no coming back', () => {
-  assert.equal(lastingFault(ended(4014, 'the user has joined from another connection')), 'takenOver');
+  assert.equal(lastingFault(ended(4014, 'taken over by another session of the same user')), 'takenOver');
   assert.equal(lastingFault(ended(4014, 'kicked by a moderator')), 'removed');
   assert.equal(lastingFault(ended(1009)), 'badRequest');
   assert.equal(lastingFault(ended(4002)), 'badRequest');
