@@ -6,11 +6,13 @@ use std::time::Instant;
 use shard_protocol::command::{PauseReason, PauseReasons};
 use shard_protocol::ids::ConsumerId;
 use shard_protocol::tables::{
-    CodecMapping, CodecTable, ConsumerTable, HeaderExtension, HeaderExtensionIds, MediaKind, PayloadType, Ssrc, StreamName,
+    CodecMapping, CodecTable, ConsumerTable, HeaderExtension, HeaderExtensionIds, MediaKind, PayloadType, Ssrc,
+    StreamName,
 };
 
 use super::rewrite::{Arrival, Rewriter};
 use crate::wire::extension::{ExtensionValues, ExtensionWriter, fits_one_byte};
+use crate::wire::rtcp::{NtpTimestamp, SenderStatement};
 use crate::wire::rtp::{FIXED_HEADER_LEN, RtpHeader};
 use crate::wire::sequence::{PacketIndex, Timestamp};
 
@@ -96,13 +98,11 @@ pub struct Consumer<T, P> {
     sent_at_last_report: u32,
 }
 
-/// What went out, for sender reports; both wrap (RFC 3550 section 6.4.1).
+/// What went out, for sender reports; both wrap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sent {
-    /// Packets.
-    pub packets: u32,
-    /// Bytes of payload.
-    pub octets: u32,
+struct Sent {
+    packets: u32,
+    payload_len: u32,
 }
 
 impl<T, P> Consumer<T, P> {
@@ -180,7 +180,7 @@ impl<T, P> Consumer<T, P> {
         rest.get_mut(block_len..block_len + payload.len())?.copy_from_slice(payload);
 
         self.sent.packets = self.sent.packets.wrapping_add(1);
-        self.sent.octets = self.sent.octets.wrapping_add(payload.len() as u32);
+        self.sent.payload_len = self.sent.payload_len.wrapping_add(payload.len() as u32);
         let header_len = FIXED_HEADER_LEN + block_len;
         Some(Copied { header_len, len: header_len + payload.len(), index })
     }
@@ -228,14 +228,20 @@ impl<T, P> Consumer<T, P> {
         writer.finish()
     }
 
-    /// What a sender report says now, and begins the next interval; `None` where nothing went out since the last.
-    pub fn take_sent(&mut self, now: Instant) -> Option<(Sent, Timestamp)> {
+    /// What a sender report says now, and begins the next interval; `None` where nothing went out since the last. `ntp` is
+    /// the time `now`.
+    pub fn take_statement(&mut self, now: Instant, ntp: NtpTimestamp) -> Option<SenderStatement> {
         if self.sent.packets == self.sent_at_last_report {
             return None;
         }
         let (newest, at) = self.rewriter.newest_timestamp()?;
         self.sent_at_last_report = self.sent.packets;
-        Some((self.sent, newest.plus(self.rewriter.ticks(now.saturating_duration_since(at)))))
+        Some(SenderStatement {
+            ntp,
+            timestamp: newest.plus(self.rewriter.ticks(now.saturating_duration_since(at))),
+            packets: self.sent.packets,
+            payload_len: self.sent.payload_len,
+        })
     }
 
     /// The canonical name for source descriptions.
@@ -349,18 +355,21 @@ mod tests {
         assert_eq!((copied.header_len, out[0]), (FIXED_HEADER_LEN, 0x80));
         let (foreign, packet) = incoming(2, 112);
         assert_eq!(consumer.copy(&foreign, &packet, &departure(), &mut 0, &mut out), None);
-        assert_eq!(consumer.sent, Sent { packets: 1, octets: 7 });
+        assert_eq!(consumer.sent, Sent { packets: 1, payload_len: 7 });
     }
 
     #[test]
     fn a_sender_report_extrapolates_the_clock_and_needs_packets() {
         let mut consumer = consumer(&[]);
-        assert_eq!(consumer.take_sent(Instant::now()), None);
+        let ntp = NtpTimestamp(77);
+        assert_eq!(consumer.take_statement(Instant::now(), ntp), None);
         let (incoming, packet) = incoming(1, 111);
         let departure = departure();
         consumer.copy(&incoming, &packet, &departure, &mut 0, &mut [0; 200]);
         let later = departure.now + std::time::Duration::from_millis(500);
-        assert_eq!(consumer.take_sent(later), Some((Sent { packets: 1, octets: 7 }, Timestamp(1000 + 24_000))));
-        assert_eq!(consumer.take_sent(later), None);
+        let timestamp = Timestamp(1000 + 24_000);
+        let statement = SenderStatement { ntp, timestamp, packets: 1, payload_len: 7 };
+        assert_eq!(consumer.take_statement(later, ntp), Some(statement));
+        assert_eq!(consumer.take_statement(later, ntp), None);
     }
 }

@@ -10,8 +10,8 @@ mod producer;
 mod rewrite;
 mod stream;
 
-pub use consumer::{COPY_HEADER_LEN_MAX, Consumer, Copied, Departure, Incoming, Sent};
+pub use consumer::{COPY_HEADER_LEN_MAX, Consumer, Copied, Departure, Incoming};
 pub use listener::{Flow, RtpListener, StreamRoute};
 pub use producer::Producer;
 pub use rewrite::{Arrival, Rewriter, RunId};
-pub use stream::{InboundStream, Reception};
+pub use stream::InboundStream;

@@ -5,7 +5,7 @@ use std::time::Instant;
 use shard_protocol::command::{PauseReason, PauseReasons};
 use shard_protocol::ids::ProducerId;
 use shard_protocol::stats::DropReason;
-use shard_protocol::tables::{CodecTable, EncodingTable, MediaKind, ProducerTable, Ssrc};
+use shard_protocol::tables::{CodecTable, MediaKind, ProducerTable, Ssrc};
 
 use super::rewrite::RunId;
 use super::stream::InboundStream;
@@ -16,9 +16,8 @@ use crate::wire::rtp::RtpHeader;
 const RETIRED_SSRCS_MAX: usize = 8;
 
 /// One encoding of a producer with the stream that it is received as.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Encoding {
-    table: EncodingTable,
     stream: Option<InboundStream>,
     retired: Vec<Ssrc>,
     /// How often the SSRC has changed.
@@ -45,13 +44,12 @@ pub struct Producer<T, C> {
 impl<T, C> Producer<T, C> {
     /// Makes a producer of which nothing has come.
     pub fn new(id: ProducerId, transport: T, table: ProducerTable, paused: PauseReasons) -> Self {
-        let encoding = |&table| Encoding { table, stream: None, retired: Vec::new(), clock: 0 };
         Self {
             id,
             transport,
             consumers: Vec::new(),
             newest_packet_at: None,
-            encodings: table.encodings.iter().map(encoding).collect(),
+            encodings: table.encodings.iter().map(|_| Encoding::default()).collect(),
             table,
             paused,
             run: 0,

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use shard_protocol::tables::Ssrc;
 
 use crate::security::srtp::ReplayWindow;
+use crate::wire::rtcp::{CompactDelay, CompactNtp, ReportBlock};
 use crate::wire::sequence::{PacketIndex, Timestamp};
 
 /// A publisher's stream as it arrives.
@@ -22,8 +23,7 @@ pub struct InboundStream {
 /// What the publisher's newest sender report said.
 #[derive(Clone, Copy, Debug)]
 struct SenderReport {
-    /// The middle 32 bits of its NTP timestamp.
-    compact_ntp: u32,
+    ntp: CompactNtp,
     at: Instant,
 }
 
@@ -34,25 +34,6 @@ struct Statistics {
     received: u64,
     expected_before: u64,
     received_before: u64,
-}
-
-/// What a receiver report says of one stream, RFC 3550 section 6.4.1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reception {
-    /// Whose packets.
-    pub ssrc: Ssrc,
-    /// The share lost since the report before, in 1/256.
-    pub fraction_lost: u8,
-    /// All lost so far; negative where packets came twice.
-    pub lost: i32,
-    /// The newest sequence number with its roll-overs.
-    pub extended_highest_sequence: u32,
-    /// Interarrival jitter in timestamp units.
-    pub jitter: u32,
-    /// The newest sender report's middle NTP bits, 0 before the first.
-    pub last_sender_report: u32,
-    /// Since that report, in 1/65536 s.
-    pub delay_since_last_sender_report: u32,
 }
 
 impl InboundStream {
@@ -68,7 +49,13 @@ impl InboundStream {
     }
 
     /// Counts an authenticated packet; `true` where none with a higher index has come.
-    pub fn on_packet(&mut self, index: PacketIndex, timestamp: Timestamp, received_at: Instant, epoch: Instant) -> bool {
+    pub fn on_packet(
+        &mut self,
+        index: PacketIndex,
+        timestamp: Timestamp,
+        received_at: Instant,
+        epoch: Instant,
+    ) -> bool {
         self.replay.accept(index);
         self.jitter.on_packet(timestamp, received_at.saturating_duration_since(epoch));
         let Some(statistics) = &mut self.statistics else {
@@ -84,12 +71,12 @@ impl InboundStream {
     }
 
     /// Notes a sender report of the publisher.
-    pub fn on_sender_report(&mut self, compact_ntp: u32, now: Instant) {
-        self.sender_report = Some(SenderReport { compact_ntp, at: now });
+    pub fn on_sender_report(&mut self, ntp: CompactNtp, now: Instant) {
+        self.sender_report = Some(SenderReport { ntp, at: now });
     }
 
     /// The report block for now, and begins the next interval; `None` where nothing has come since the last.
-    pub fn take_reception(&mut self, now: Instant) -> Option<Reception> {
+    pub fn take_report(&mut self, now: Instant) -> Option<ReportBlock> {
         let statistics = self.statistics.as_mut()?;
         let expected = statistics.newest.0 - statistics.first.0 + 1;
         let expected_interval = expected - statistics.expected_before;
@@ -103,10 +90,10 @@ impl InboundStream {
         let lost_interval = expected_interval.saturating_sub(received_interval);
         let fraction_lost = (lost_interval << 8).checked_div(expected_interval).unwrap_or(0).min(255) as u8;
         let (last_sender_report, delay) = match self.sender_report {
-            Some(report) => (report.compact_ntp, compact_delay(now.saturating_duration_since(report.at))),
-            None => (0, 0),
+            Some(report) => (report.ntp, CompactDelay::from_duration(now.saturating_duration_since(report.at))),
+            None => Default::default(),
         };
-        Some(Reception {
+        Some(ReportBlock {
             ssrc: self.ssrc,
             fraction_lost,
             lost: clamp_to_24_bits(expected as i64 - statistics.received as i64),
@@ -132,14 +119,10 @@ impl Jitter {
         let transit = arrival_ticks.wrapping_sub(timestamp.0);
         if let Some(before) = self.transit.replace(transit) {
             let difference = (transit.wrapping_sub(before) as i32).unsigned_abs();
-            self.scaled = self.scaled.saturating_add(difference) - ((self.scaled.saturating_add(8)) >> 4).min(self.scaled);
+            self.scaled =
+                self.scaled.saturating_add(difference) - ((self.scaled.saturating_add(8)) >> 4).min(self.scaled);
         }
     }
-}
-
-/// `delay` in units of 1/65536 s; a delay over 18 hours is as good as the longest.
-fn compact_delay(delay: Duration) -> u32 {
-    u32::try_from(delay.as_micros() * 65_536 / 1_000_000).unwrap_or(u32::MAX)
 }
 
 fn clamp_to_24_bits(lost: i64) -> i32 {
@@ -163,16 +146,16 @@ mod tests {
         for n in (0..100u64).filter(|n| n % 4 != 3) {
             stream.on_packet(PacketIndex(0xfff0 + n), Timestamp(n as u32 * 960), start + FRAME * n as u32, start);
         }
-        let first = stream.take_reception(start).unwrap();
+        let first = stream.take_report(start).unwrap();
         // The last, number 99, is lost but not missed yet.
         assert_eq!((first.lost, first.fraction_lost), (24, (24 * 256 / 99) as u8));
         assert_eq!(first.extended_highest_sequence, 0xfff0 + 98);
         assert_eq!(first.jitter, 0);
-        assert_eq!(stream.take_reception(start), None);
+        assert_eq!(stream.take_report(start), None);
         for n in 100..200u64 {
             stream.on_packet(PacketIndex(0xfff0 + n), Timestamp(n as u32 * 960), start + FRAME * n as u32, start);
         }
-        let second = stream.take_reception(start).unwrap();
+        let second = stream.take_report(start).unwrap();
         assert_eq!((second.lost, second.fraction_lost), (25, (256 / 101) as u8));
     }
 
@@ -197,7 +180,7 @@ mod tests {
             let late = Duration::from_millis(if n % 2 == 0 { 0 } else { 5 });
             stream.on_packet(PacketIndex(n), Timestamp(n as u32 * 960), start + FRAME * n as u32 + late, start);
         }
-        let jitter = stream.take_reception(start).unwrap().jitter;
+        let jitter = stream.take_report(start).unwrap().jitter;
         assert!((235..=240).contains(&jitter), "{jitter}");
     }
 
@@ -206,9 +189,9 @@ mod tests {
         let start = Instant::now();
         let mut stream = stream();
         stream.on_packet(PacketIndex(1), Timestamp(0), start, start);
-        stream.on_sender_report(0xabcd_1234, start);
-        let reception = stream.take_reception(start + Duration::from_millis(1500)).unwrap();
-        assert_eq!(reception.last_sender_report, 0xabcd_1234);
-        assert_eq!(reception.delay_since_last_sender_report, 3 * 65_536 / 2);
+        stream.on_sender_report(CompactNtp(0xabcd_1234), start);
+        let report = stream.take_report(start + Duration::from_millis(1500)).unwrap();
+        assert_eq!(report.last_sender_report, CompactNtp(0xabcd_1234));
+        assert_eq!(report.delay_since_last_sender_report, CompactDelay(3 * 65_536 / 2));
     }
 }

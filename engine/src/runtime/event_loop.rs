@@ -107,7 +107,7 @@ impl EventLoop {
 
     fn take_turn(&mut self, now: Instant) -> io::Result<Turn> {
         self.mailbox.bell().hush();
-        let commands = self.take_commands(now);
+        let commands = self.take_commands();
         let datagrams = self.socket.receive(self.shard.input_mut(), now)?;
         if datagrams > 0 {
             self.shard.handle_input(now);
@@ -116,7 +116,7 @@ impl EventLoop {
         self.shard.handle_timeout(now);
         while let Some(batch) = self.shard.poll_output(now) {
             let outcome = self.socket.send(batch);
-            self.shard.handle_sent(now, outcome);
+            self.shard.handle_sent(Instant::now(), outcome);
         }
         self.give_dtls_requests();
         self.give_events();
@@ -128,10 +128,10 @@ impl EventLoop {
         })
     }
 
-    fn take_commands(&mut self, now: Instant) -> usize {
+    fn take_commands(&mut self) -> usize {
         for taken in 0..COMMANDS_PER_TURN_MAX {
             match self.mailbox.next_command() {
-                NextCommand::Some(command) => self.shard.handle_command(now, command),
+                NextCommand::Some(command) => self.shard.handle_command(command),
                 NextCommand::None => return taken,
                 NextCommand::Closed => {
                     self.is_signaling_gone = true;

@@ -175,6 +175,11 @@ impl IceAgent {
         self.on_state_input(StateInput::ConsentLost)
     }
 
+    /// Forgets all valid tuples and gives them.
+    pub fn forget_tuples(&mut self) -> Vec<AddressTuple> {
+        std::mem::take(&mut self.tuples).into_iter().map(|valid| valid.tuple).collect()
+    }
+
     fn on_fresh_check(&mut self, now: Instant, check: &BindingCheck, tuple: AddressTuple, checked: &mut Checked) {
         let is_nominated = match check.nomination {
             // With renomination only a later word moves the selected pair.

@@ -1,7 +1,5 @@
 //! What signaling asks of a shard, carried out.
 
-use std::time::Instant;
-
 use shard_protocol::ids::{RouterId, TransportId};
 use shard_protocol::tables::IceCredentials;
 use shard_protocol::{Command, CommandError, Event};
@@ -12,7 +10,7 @@ use crate::wire::sequence::{PacketIndex, Timestamp};
 
 impl Shard {
     /// Carries out one command.
-    pub fn handle_command(&mut self, now: Instant, command: Command) {
+    pub fn handle_command(&mut self, command: Command) {
         match command {
             Command::CreateRouter { request, router } => {
                 let result = self.objects.create_router(router);

@@ -14,8 +14,6 @@ mod commands;
 mod objects;
 mod peer;
 mod reports;
-#[cfg(test)]
-mod tests;
 mod timers;
 
 use std::collections::VecDeque;
@@ -274,8 +272,7 @@ impl Shard {
         }
         producer.newest_packet_at = Some(now);
 
-        let arrival =
-            Arrival { id: producer.run_id(route.encoding), index, timestamp: header.timestamp, is_newest };
+        let arrival = Arrival { id: producer.run_id(route.encoding), index, timestamp: header.timestamp, is_newest };
         let incoming = Incoming {
             slot,
             marker: header.marker,
@@ -305,11 +302,9 @@ impl Shard {
             if let Some(Peer { transport, queue, .. }) = peers.get_mut(destination) {
                 let mut way = transport.departure();
                 while let Some(staged) = self.staging.front(queue) {
-                    if let (Some((address, source, sender, transport_sequence)), Some(consumer), Some(incoming)) = (
-                        way.as_mut(),
-                        consumers.get_mut(staged.consumer),
-                        self.incoming.get(staged.incoming as usize),
-                    ) {
+                    if let (Some((address, source, sender, transport_sequence)), Some(consumer), Some(incoming)) =
+                        (way.as_mut(), consumers.get_mut(staged.consumer), self.incoming.get(staged.incoming as usize))
+                    {
                         let packet = &self.input.filled()[incoming.slot].bytes;
                         let len_max = COPY_HEADER_LEN_MAX + incoming.payload.len() + sender.rtp_overhead();
                         let is_appended = self.output.append(*address, *source, len_max, |out| {
@@ -427,7 +422,11 @@ impl Shard {
                 continue;
             }
             peer.timer_at = None;
-            peer.transport.handle_timeout(now);
+            if peer.transport.handle_timeout(now) {
+                for address in peer.transport.forget_addresses() {
+                    self.routes.remove_address(&address, peer_key);
+                }
+            }
             self.report_if_due(peer_key, now);
             self.after_change(peer_key);
         }

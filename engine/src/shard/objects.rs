@@ -139,7 +139,8 @@ impl Objects {
         if producer_router != Some(peer.router) {
             return Err(CommandError::NotFound);
         }
-        if peer.consumers.len() >= CONSUMERS_PER_TRANSPORT_MAX || producer.consumers.len() >= CONSUMERS_PER_PRODUCER_MAX {
+        if peer.consumers.len() >= CONSUMERS_PER_TRANSPORT_MAX || producer.consumers.len() >= CONSUMERS_PER_PRODUCER_MAX
+        {
             return Err(CommandError::LimitReached);
         }
         if peer.consumer(table.ssrc).is_some() {
@@ -247,7 +248,8 @@ fn check_codec(codec: &CodecTable) -> Result<(), CommandError> {
 }
 
 fn check_producer_table(table: &ProducerTable) -> Result<(), CommandError> {
-    let is_sized = (1..=CODECS_MAX).contains(&table.codecs.len()) && (1..=ENCODINGS_MAX).contains(&table.encodings.len());
+    let is_sized =
+        (1..=CODECS_MAX).contains(&table.codecs.len()) && (1..=ENCODINGS_MAX).contains(&table.encodings.len());
     if !is_sized {
         return Err(CommandError::BadTable);
     }

@@ -51,13 +51,7 @@ pub struct Transport {
 impl Transport {
     /// Makes a transport that waits for the first check; an error where the credentials cannot be used.
     pub fn new(id: TransportId, ice: &IceCredentials) -> Result<Self, CredentialsError> {
-        Ok(Self {
-            id,
-            transport_sequence: 0,
-            ice: IceAgent::new(ice)?,
-            handshake: Handshake::default(),
-            srtp: None,
-        })
+        Ok(Self { id, transport_sequence: 0, ice: IceAgent::new(ice)?, handshake: Handshake::default(), srtp: None })
     }
 
     /// The service's user name fragment.
@@ -116,7 +110,12 @@ impl Transport {
     }
 
     /// Takes the keys of a finished handshake.
-    pub fn on_connected(&mut self, now: Instant, keys: &SrtpKeys, last_flight: Option<Box<[u8]>>) -> Result<(), KeyError> {
+    pub fn on_connected(
+        &mut self,
+        now: Instant,
+        keys: &SrtpKeys,
+        last_flight: Option<Box<[u8]>>,
+    ) -> Result<(), KeyError> {
         let pair = SrtpPair {
             sender: SrtpSender::new(&keys.profile, &keys.local)?,
             receiver: SrtpReceiver::new(&keys.profile, &keys.remote)?,
@@ -159,8 +158,14 @@ impl Transport {
         self.ice.poll_timeout()
     }
 
-    /// Lets consent run out if it is time.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        self.ice.handle_timeout(now);
+    /// Lets consent run out if it is time, and says whether it did.
+    pub fn handle_timeout(&mut self, now: Instant) -> bool {
+        self.ice.handle_timeout(now)
+    }
+
+    /// Forgets all validated addresses and gives them; to be asked once consent has run out, so that another peer that the
+    /// network gives one of them to can have it. The next check validates its own anew.
+    pub fn forget_addresses(&mut self) -> impl Iterator<Item = SocketAddr> {
+        self.ice.forget_tuples().into_iter().map(|tuple| tuple.remote)
     }
 }

@@ -22,8 +22,7 @@ pub struct Conditions {
 
 impl Conditions {
     /// Nothing is lost and everything takes 10 ms.
-    pub const GOOD: Self =
-        Self { loss: 0.0, repeats: 0.0, delay: Duration::from_millis(10), jitter: Duration::ZERO };
+    pub const GOOD: Self = Self { loss: 0.0, repeats: 0.0, delay: Duration::from_millis(10), jitter: Duration::ZERO };
 }
 
 /// Datagrams under way; `T` says whose.

@@ -12,6 +12,7 @@ use stun_rs::attributes::stun::{Fingerprint, MessageIntegrity, UserName};
 use stun_rs::methods::BINDING;
 use stun_rs::{HMACKey, MessageClass, MessageEncoderBuilder, StunMessageBuilder};
 use webrtc_marshal::marshal::{Marshal, Unmarshal};
+use webrtc_srtp::Error;
 use webrtc_srtp::context::Context;
 use webrtc_srtp::protection_profile::ProtectionProfile;
 
@@ -34,6 +35,8 @@ pub struct Participant {
     pub reports: Vec<Box<dyn rtcp::packet::Packet + Send + Sync>>,
     /// Packets that could not be opened: none may ever come.
     pub unopened: usize,
+    /// Packets that came a second time, which the network can do.
+    pub repeated: usize,
     /// Answers to its checks.
     pub check_answers: usize,
     credentials: IceCredentials,
@@ -58,6 +61,7 @@ impl Participant {
             received: Vec::new(),
             reports: Vec::new(),
             unopened: 0,
+            repeated: 0,
             check_answers: 0,
             credentials,
             out: context(&keys.remote, None),
@@ -98,19 +102,27 @@ impl Participant {
             [0..=3, ..] => self.check_answers += 1,
             [128..=191, 192..=223, ..] => match self.inn.decrypt_rtcp(datagram) {
                 Ok(compound) => {
-                    let reports = rtcp::packet::unmarshal(&mut Bytes::from(compound)).expect("RTCP that holds together");
+                    let reports =
+                        rtcp::packet::unmarshal(&mut Bytes::from(compound)).expect("RTCP that holds together");
                     self.reports.extend(reports);
                 }
-                Err(_) => self.unopened += 1,
+                Err(error) => self.on_unopened(&error),
             },
             [128..=191, ..] => match self.inn.decrypt_rtp(datagram) {
                 Ok(mut packet) => {
                     let packet = Packet::unmarshal(&mut packet).expect("RTP that holds together");
                     self.received.push(Received { at: now, packet });
                 }
-                Err(_) => self.unopened += 1,
+                Err(error) => self.on_unopened(&error),
             },
             _ => {}
+        }
+    }
+
+    fn on_unopened(&mut self, error: &Error) {
+        match error {
+            Error::SrtpSsrcDuplicated(..) | Error::SrtcpSsrcDuplicated(..) => self.repeated += 1,
+            _ => self.unopened += 1,
         }
     }
 

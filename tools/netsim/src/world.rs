@@ -97,7 +97,7 @@ impl World {
 
     /// Carries out a command that has no answer.
     pub fn command(&mut self, command: Command) {
-        self.shard.handle_command(self.now, command);
+        self.shard.handle_command(command);
         self.turn();
     }
 
@@ -105,7 +105,8 @@ impl World {
     pub fn request(&mut self, command: impl FnOnce(RequestId) -> Command) -> Result<(), CommandError> {
         let id = RequestId(self.fresh_id());
         self.command(command(id));
-        let place = self.events.iter().position(|event| matches!(event, Event::Answered { request, .. } if *request == id));
+        let place =
+            self.events.iter().position(|event| matches!(event, Event::Answered { request, .. } if *request == id));
         match self.events.remove(place.expect("an answer to every request")) {
             Event::Answered { result, .. } => result,
             other => unreachable!("{other:?}"),
@@ -123,8 +124,12 @@ impl World {
     pub fn add_link(&mut self, router: RouterId) -> LinkId {
         let id = self.fresh_id();
         let transport = TransportId(id);
-        let ice = IceCredentials { ufrag: format!("ufrag{id}"), password: format!("password-of-22-chars+{id}").replace('-', "/") };
-        self.request(|request| Command::CreateTransport { request, router, transport, ice: ice.clone() }).expect("a transport");
+        let ice = IceCredentials {
+            ufrag: format!("ufrag{id}"),
+            password: format!("password-of-22-chars+{id}").replace('-', "/"),
+        };
+        self.request(|request| Command::CreateTransport { request, router, transport, ice: ice.clone() })
+            .expect("a transport");
         let dtls = DtlsTable { role: DtlsRole::Server, fingerprints: vec![Fingerprint::Sha256([7; 32])] };
         self.request(|request| Command::ConnectTransport { request, transport, dtls }).expect("parameters");
         let keys = keys(self.profile, id);
@@ -167,11 +172,17 @@ impl World {
         let producer = ProducerId(self.fresh_id());
         let transport = self.transport(link);
         let (table, paused) = (Box::new(table), PauseReasons::NONE);
-        self.request(|request| Command::CreateProducer { request, transport, producer, table, paused }).map(|()| producer)
+        self.request(|request| Command::CreateProducer { request, transport, producer, table, paused })
+            .map(|()| producer)
     }
 
     /// Makes a consumer that flows at once.
-    pub fn consume(&mut self, link: LinkId, producer: ProducerId, table: ConsumerTable) -> Result<ConsumerId, CommandError> {
+    pub fn consume(
+        &mut self,
+        link: LinkId,
+        producer: ProducerId,
+        table: ConsumerTable,
+    ) -> Result<ConsumerId, CommandError> {
         let consumer = ConsumerId(self.fresh_id());
         let transport = self.transport(link);
         let (table, paused) = (Box::new(table), PauseReasons::NONE);
@@ -218,7 +229,8 @@ impl World {
     pub fn stats(&mut self) -> ShardStats {
         let id = RequestId(self.fresh_id());
         self.command(Command::ReportStats { request: id });
-        let stats = self.events.iter().position(|event| matches!(event, Event::Stats { request, .. } if *request == id));
+        let stats =
+            self.events.iter().position(|event| matches!(event, Event::Stats { request, .. } if *request == id));
         match self.events.remove(stats.expect("figures")) {
             Event::Stats { stats, .. } => *stats,
             other => unreachable!("{other:?}"),

@@ -95,7 +95,10 @@ fn the_same_remote_address_by_way_of_another_local_one_is_another_tuple() {
     peer.plain(1);
     let check = sealed(peer.check());
     let other = AddressTuple { local: IpAddr::from([203, 0, 113, 2]), ..tuple(1) };
-    let checked = peer.agent.handle_check(peer.now, &BindingRequest::parse(&check).unwrap(), other.remote, other.local, &mut peer.answer).unwrap();
+    let checked = peer
+        .agent
+        .handle_check(peer.now, &BindingRequest::parse(&check).unwrap(), other.remote, other.local, &mut peer.answer)
+        .unwrap();
     assert_eq!(checked.validated, Some(other));
 }
 
