@@ -1,7 +1,7 @@
 //! The handshake thread: DTLS by webrtc-dtls for all shards, on a tokio runtime of its own.
 //!
 //! A handshake takes about a millisecond of CPU, which no shard has to give, and its library needs tokio. So each shard
-//! has a [`DtlsPort`], two bounded queues to this thread; a [`Dispatcher`](dispatcher::Dispatcher) takes the requests of
+//! has a [`DtlsPort`], two bounded queues to this thread; a dispatcher takes the requests of
 //! one shard and runs each handshake as a task. When that ends, keys or a failure go back and nothing of it stays.
 //!
 //! Not here: what a datagram must be to come this far (`security::dtls`), and everything after the handshake.
