@@ -18,7 +18,7 @@ pub const DEPARTURES: &[Departure] = &[
     Departure {
         name: "stereo-told",
         effect: "a consumer's Opus has sprop-stereo=1 where the producer's says nothing of it and the router's has it",
-        reason: "browsers do not say that they send the stereo they are asked for, and listeners decode mono unless told",
+        reason: "browsers send stereo when asked without saying so, and listeners decode mono unless they are told",
     },
     Departure {
         name: "no-mapped-ssrc",

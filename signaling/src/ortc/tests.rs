@@ -253,10 +253,11 @@ fn a_fingerprint_is_read_whole_or_refused() {
 fn any_json() -> impl Strategy<Value = Value> {
     let key = prop_oneof![
         4 => prop::sample::select(vec![
-            "algorithm", "apt", "channels", "clockRate", "cname", "codecPayloadType", "codecs", "direction", "dtx", "encodings",
-            "encrypt", "fingerprints", "headerExtensions", "id", "kind", "maxBitrate", "mid", "mimeType", "msid", "parameter",
-            "parameters", "payloadType", "preferredId", "preferredPayloadType", "profile-level-id", "rid", "role", "rtcp",
-            "rtcpFeedback", "rtx", "scalabilityMode", "ssrc", "type", "uri", "value",
+            "algorithm", "apt", "channels", "clockRate", "cname", "codecPayloadType", "codecs",
+            "direction", "dtx", "encodings", "encrypt", "fingerprints", "headerExtensions", "id",
+            "kind", "maxBitrate", "mid", "mimeType", "msid", "parameter", "parameters",
+            "payloadType", "preferredId", "preferredPayloadType", "profile-level-id", "rid", "role",
+            "rtcp", "rtcpFeedback", "rtx", "scalabilityMode", "ssrc", "type", "uri", "value",
         ])
         .prop_map(str::to_owned),
         1 => ".{0,20}",
