@@ -9,8 +9,8 @@ use super::parameters::{
     RtpHeaderExtensionDirection,
 };
 
-/// The payload types to give out, in the order of giving. The client's bandwidth probe has 127, which is the last to go of
-/// the usual ones and is never reached by [`router_capabilities`].
+/// The payload types to give out, in the order of giving. The client's bandwidth probe has 127, which is the last to go
+/// of the usual ones and is never reached by [`router_capabilities`].
 const DYNAMIC_PAYLOAD_TYPES: [u8; 32] = [
     100, 101, 102, 103, 104, 105, 106, 107, 108, 109, 110, 111, 112, 113, 114, 115, 116, 117, 118, 119, 120, 121, 122,
     123, 124, 125, 126, 127, 96, 97, 98, 99,
@@ -34,8 +34,8 @@ fn supported_codecs() -> [RtpCodecCapability; 5] {
 
 /// The codecs of every room, the preferred first.
 fn media_codecs() -> [RtpCodecCapability; 5] {
-    // These parameters go into the answer to a sender's offer and so drive its encoder: stereo at 128 kbit/s over the whole
-    // band, with forward error correction, silent in silence. `sprop-stereo` is for the listeners.
+    // These parameters go into the answer to a sender's offer and so drive its encoder: stereo at 128 kbit/s over the
+    // whole band, with forward error correction, silent in silence. `sprop-stereo` is for the listeners.
     let opus: &[_] = &[
         ("maxaveragebitrate", 128_000.into()),
         ("maxplaybackrate", 48_000.into()),

@@ -61,7 +61,8 @@ impl CodecIdentity<'_> {
             && self.channels == other.channels
     }
 
-    /// Whether a decoder of the one reads the other: the same codec, and the same profile where profiles differ in kind.
+    /// Whether a decoder of the one reads the other: the same codec, and the same profile where profiles differ in
+    /// kind.
     pub(super) fn is_compatible(&self, other: &Self) -> bool {
         self.is_same_codec(other)
             && match payload_format(self.mime_type) {

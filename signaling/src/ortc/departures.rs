@@ -18,7 +18,7 @@ pub const DEPARTURES: &[Departure] = &[
     Departure {
         name: "stereo-told",
         effect: "a consumer's Opus has sprop-stereo=1 where the producer's says nothing of it and the router's has it",
-        reason: "browsers send the stereo that they are asked for without saying so, and listeners decode mono unless told",
+        reason: "browsers send stereo when asked without saying so, and listeners decode mono unless they are told",
     },
     Departure {
         name: "no-mapped-ssrc",
@@ -32,7 +32,7 @@ pub const DEPARTURES: &[Departure] = &[
     },
     Departure {
         name: "known-fields-only",
-        effect: "unknown fields, and known ones that are null, false, 0 or empty where that means left out, are not passed on",
+        effect: "unknown fields, and known ones that count as left out (null, false, 0, empty), are not passed on",
         reason: "what one client makes up never reaches another",
     },
     Departure {
@@ -42,7 +42,7 @@ pub const DEPARTURES: &[Departure] = &[
     },
     Departure {
         name: "whole-numbers",
-        effect: "numbers with a fraction or outside the range of their field are refused, and so is a number that is none",
+        effect: "numbers with a fraction or outside their field's range are refused, and so is a number that is none",
         reason: "the number tables of a shard hold no others, and the model's media process refuses or cuts them later",
     },
     Departure {

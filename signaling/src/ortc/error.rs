@@ -1,6 +1,7 @@
 //! Why a negotiation fails, and what the client is told.
 
-/// A request whose parameters cannot be carried out. Its text is a sentence for the client, with the place in the request.
+/// A request whose parameters cannot be carried out. Its text is a sentence for the client, with the place in the
+/// request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OrtcError {
     /// A field is missing, of the wrong type, or out of its bounds.

@@ -1,7 +1,7 @@
 //! Reading one field of a client's JSON, with its place in the request for the error.
 //!
-//! The rules of presence are JavaScript's, as the model has them: a field that is missing, `null`, `false`, `0` or empty
-//! counts as left out. What is there must have its type.
+//! The rules of presence are JavaScript's, as the model has them: a field that is missing, `null`, `false`, `0` or
+//! empty counts as left out. What is there must have its type.
 
 use std::fmt::{self, Display, Formatter};
 use std::ops::RangeInclusive;

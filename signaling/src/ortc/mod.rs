@@ -1,14 +1,14 @@
 //! Negotiation by ORTC: which codec, payload type, SSRC and header extension id a stream gets.
 //!
-//! Pure functions. Capability JSON of a client comes in, is checked here, and goes out as parameters for the client and as
-//! number tables for a shard. The shapes and the rules are those of mediasoup 3.27, so that its unmodified client works;
-//! where this differs on purpose, [`DEPARTURES`] says so.
+//! Pure functions. Capability JSON of a client comes in, is checked here, and goes out as parameters for the client and
+//! as number tables for a shard. The shapes and the rules are those of mediasoup 3.27, so that its unmodified client
+//! works; where this differs on purpose, [`DEPARTURES`] says so.
 //!
-//! [`negotiate_producer`] and [`negotiate_consumer`] are the whole of a `produce` and a `consume`; the functions that they
-//! call can be had one by one.
+//! [`negotiate_producer`] and [`negotiate_consumer`] are the whole of a `produce` and a `consume`; the functions that
+//! they call can be had one by one.
 //!
-//! Not here: messages, rooms, ids, randomness (SSRCs are given by the caller), and whether an SSRC is taken by another stream
-//! of the transport, which the shard knows.
+//! Not here: messages, rooms, ids, randomness (SSRCs are given by the caller), and whether an SSRC is taken by another
+//! stream of the transport, which the shard knows.
 
 mod capabilities;
 mod codec;
@@ -20,6 +20,9 @@ mod parameters;
 mod tables;
 mod transport;
 mod validation;
+
+#[cfg(test)]
+mod tests;
 
 pub use capabilities::{generate_router_capabilities, router_capabilities};
 pub use codec::StreamType;

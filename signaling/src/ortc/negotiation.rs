@@ -1,7 +1,7 @@
 //! From what a sender sends and what a receiver can take to what the receiver gets.
 //!
-//! A producer's parameters have the sender's own payload types and ids. Mapped to the router's they are the *consumable*
-//! parameters, of which each consumer gets the part that its capabilities hold.
+//! A producer's parameters have the sender's own payload types and ids. Mapped to the router's they are the
+//! *consumable* parameters, of which each consumer gets the part that its capabilities hold.
 
 use shard_protocol::tables::{ConsumerTable, MediaKind, PayloadFormat, PayloadType, ProducerTable, Ssrc};
 
@@ -52,7 +52,8 @@ pub struct ConsumerStreams {
     pub rtx_ssrc: Option<Ssrc>,
 }
 
-/// Carries out the negotiation of a `produce`; `cname` is the canonical name of the participant, the same for all its streams.
+/// Carries out the negotiation of a `produce`; `cname` is the canonical name of the participant, the same for all its
+/// streams.
 ///
 /// # Errors
 /// A codec that `router` has not, a codec of the other kind, parameters that contradict themselves.
@@ -68,8 +69,8 @@ pub fn negotiate_producer(
     parameters.rtcp.cname = Some(cname.to_owned());
     let mapping = producer_mapping(&mut parameters, router)?;
     let consumable = consumable_parameters(kind, &parameters, router, &mapping);
-    let stream_type = stream_type(&parameters)?;
     let table = producer_table(kind, &parameters)?;
+    let stream_type = stream_type(&parameters)?;
     Ok(NegotiatedProducer { kind, parameters, mapping, consumable, stream_type, table })
 }
 
@@ -215,7 +216,8 @@ fn consumable_codec(
     }
 }
 
-/// A sender's codec parameters, with `sprop-stereo` where it says nothing of it and the router asks its senders for stereo.
+/// A sender's codec parameters, with `sprop-stereo` where it says nothing of it and the router asks its senders for
+/// stereo.
 ///
 /// A browser that is asked for stereo sends it but does not say so in its parameters; a listener that is told nothing
 /// decodes mono.
@@ -263,7 +265,8 @@ fn matching<'a>(codec: &RtpCodecParameters, receiver: &'a RtpCapabilities) -> Op
     receiver.codecs.iter().find(|candidate| candidate.identity().is_compatible(&codec.identity()))
 }
 
-/// The parameters of one consumer: one encoding, and of codecs, feedback and header extensions those that the receiver has.
+/// The parameters of one consumer: one encoding, and of codecs, feedback and header extensions those that the receiver
+/// has.
 ///
 /// # Errors
 /// [`OrtcError::CannotConsume`].

@@ -1,7 +1,7 @@
 //! RTP capabilities and parameters, in the JSON shapes of mediasoup v3.
 //!
-//! A value of these types that came from a client has passed the checks of `validation`: lists and strings are bounded, and
-//! every default is filled in.
+//! A value of these types that came from a client has passed the checks of `validation`: lists and strings are bounded,
+//! and every default is filled in.
 
 use std::collections::BTreeMap;
 

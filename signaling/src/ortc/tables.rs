@@ -1,7 +1,7 @@
 //! From parameters to the number tables of a shard.
 //!
-//! What the model's media process checks when it makes a stream is checked here: one meaning for each payload type, SSRC and
-//! header extension id.
+//! What the model's media process checks when it makes a stream is checked here: one meaning for each payload type,
+//! SSRC and header extension id.
 
 use shard_protocol::limits::CODECS_MAX;
 use shard_protocol::tables::{

@@ -42,7 +42,8 @@ const VALUE_LEN_MAX: usize = 1024;
 /// Bytes of a canonical name: what a source description item holds (RFC 3550 section 6.5).
 const CNAME_LEN_MAX: usize = 255;
 
-/// Bytes of an `msid`: two ids of at most 64 characters (RFC 8830 section 2), a space, and room for long-winded clients.
+/// Bytes of an `msid`: two ids of at most 64 characters (RFC 8830 section 2), a space, and room for long-winded
+/// clients.
 const MSID_LEN_MAX: usize = 256;
 
 /// Bytes of a fingerprint's value: 64 bytes of SHA-512 in hexadecimal with colons between.

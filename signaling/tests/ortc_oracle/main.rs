@@ -1,7 +1,7 @@
 //! The service's negotiation against mediasoup's own, on real browsers' parameters, on chosen cases and on random ones.
 //!
-//! The program beside the reference, `tools/ortc-oracle/capture.js`, records the browsers; `cases.json` holds the chosen
-//! cases. A case with `departs` must differ by just that departure; all others must agree.
+//! The program beside the reference, `tools/ortc-oracle/capture.js`, records the browsers; `cases.json` holds the
+//! chosen cases. A case with `departs` must differ by just that departure; all others must agree.
 
 // The lint sees tests in functions that are marked so, and not in what those call.
 #![allow(clippy::expect_used)]
