@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use glommio::net::TcpStream;
 use glommio::timer::Timer;
+use shard_protocol::Event;
 use shard_protocol::stats::DropReason;
 
 use super::dtls::DtlsPort;
@@ -169,7 +170,10 @@ impl EventLoop {
     fn give_events(&mut self) {
         let mut is_given = false;
         for _ in 0..self.mailbox.room() {
-            let Some(event) = self.shard.poll_event() else { break };
+            let Some(mut event) = self.shard.poll_event() else { break };
+            if let Event::Stats { stats, .. } = &mut event {
+                stats.drops.add_all(&self.dtls.drops());
+            }
             is_given |= self.mailbox.try_send(event);
         }
         if is_given {

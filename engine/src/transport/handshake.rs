@@ -148,10 +148,10 @@ mod tests {
         use DtlsState::{Connected, Connecting, Failed, New};
         let untouched = [New, New, Connecting, Connected, Failed];
         assert_eq!(after(|_| ()), untouched);
-        assert_eq!(after(|state| drop(state.set_parameters(table()))), untouched);
-        assert_eq!(after(|state| drop(state.try_start())), [New, Connecting, Connecting, Connected, Failed]);
+        assert_eq!(after(|state| _ = state.set_parameters(table())), untouched);
+        assert_eq!(after(|state| _ = state.try_start()), [New, Connecting, Connecting, Connected, Failed]);
         assert_eq!(
-            after(|state| drop(state.on_connected(Instant::now(), None))),
+            after(|state| _ = state.on_connected(Instant::now(), None)),
             [New, New, Connected, Connected, Failed]
         );
         assert_eq!(after(Handshake::on_failed), [New, New, Failed, Connected, Failed]);
