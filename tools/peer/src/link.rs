@@ -68,14 +68,17 @@ impl Link {
         *self.remote.lock().unwrap_or_else(PoisonError::into_inner) = Some(remote);
     }
 
+    pub(crate) fn remote_address(&self) -> Option<SocketAddr> {
+        *self.remote.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn set_gate(&self, gate: Option<Gate>) {
         *self.gate.lock().unwrap_or_else(PoisonError::into_inner) = gate;
     }
 
     /// Sends to the remote address.
     pub(crate) fn send(&self, datagram: &[u8]) -> io::Result<()> {
-        let remote = *self.remote.lock().unwrap_or_else(PoisonError::into_inner);
-        self.send_to(datagram, remote.ok_or(io::ErrorKind::NotConnected)?)
+        self.send_to(datagram, self.remote_address().ok_or(io::ErrorKind::NotConnected)?)
     }
 
     pub(crate) fn send_to(&self, datagram: &[u8], target: SocketAddr) -> io::Result<()> {

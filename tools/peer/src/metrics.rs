@@ -1,11 +1,12 @@
 //! The service's metrics, in the Prometheus text format.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One reading of all metrics.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Metrics {
     samples: Vec<Sample>,
+    gauges: BTreeSet<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -19,7 +20,8 @@ impl Metrics {
     /// Reads the text; lines that are no samples are left out.
     pub fn parse(text: &str) -> Self {
         let lines = text.lines().filter(|line| !line.starts_with('#'));
-        Self { samples: lines.filter_map(parse_sample).collect() }
+        let gauges = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" gauge"));
+        Self { samples: lines.filter_map(parse_sample).collect(), gauges: gauges.map(str::to_owned).collect() }
     }
 
     /// The sum over all samples of `name` that carry all of `labels`; zero where there is none.
@@ -39,6 +41,11 @@ impl Metrics {
             }
         }
         sums
+    }
+
+    /// The sums of all gauges: what there is now, in place of what has been.
+    pub fn gauges(&self) -> BTreeMap<String, f64> {
+        self.gauges.iter().map(|name| (name.clone(), self.sum(name, &[]))).collect()
     }
 
     /// The names that there are.
@@ -79,13 +86,14 @@ mod tests {
              drops_total{shard=\"0\",reason=\"oversized\"} 3\n\
              drops_total{shard=\"1\",reason=\"oversized\"} 4\n\
              drops_total{shard=\"1\",reason=\"rtp_malformed\"} 1\n\
-             connections 2\nbroken{ 1\n# EOF\n",
+             # TYPE connections gauge\nconnections 2\nbroken{ 1\n# EOF\n",
         );
         assert_eq!(metrics.sum("drops_total", &[("reason", "oversized")]), 7.0);
         assert_eq!(metrics.sum("drops_total", &[]), 8.0);
         assert_eq!(metrics.sum("connections", &[]), 2.0);
         assert_eq!(metrics.sum("absent", &[]), 0.0);
         assert_eq!(metrics.by_label("drops_total", "shard")["1"], 5.0);
+        assert_eq!(metrics.gauges(), BTreeMap::from([("connections".to_owned(), 2.0)]));
         assert_eq!(metrics.names(), ["connections", "drops_total"]);
     }
 }

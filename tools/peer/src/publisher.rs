@@ -70,10 +70,9 @@ impl Publisher {
         self.sent.load(Ordering::Relaxed)
     }
 
-    /// Stops it; tells how many packets it has sent.
-    pub fn stop(self) -> u64 {
+    /// Stops it; a packet that is being sent at this moment still goes out.
+    pub fn stop(&self) {
         self.ticker.abort();
-        self.sent()
     }
 
     /// The packet that would be sent next, as bytes without protection, without sending it or counting it as sent.

@@ -109,6 +109,11 @@ pub(crate) struct LossReport {
 }
 
 impl StreamReception {
+    /// The highest place in the stream that arrived, from zero.
+    pub fn latest_counter(&self) -> Option<u64> {
+        self.counters.highest
+    }
+
     fn handle_packet(&mut self, packet: &Packet, arrived_at_ns: u64) {
         self.payload_type = packet.header.payload_type;
         self.arrivals += 1;

@@ -1,15 +1,16 @@
 //! Runs the real service for tests: on free ports, on loopback, with its log kept.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::metrics::Metrics;
@@ -50,8 +51,8 @@ impl ServiceOptions {
 /// A running service; dropping it kills it.
 pub struct Service {
     child: Child,
-    pid: u32,
     port: u16,
+    media_port: u16,
     secret: String,
     log: Arc<Mutex<Vec<String>>>,
 }
@@ -73,15 +74,13 @@ impl Service {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .kill_on_drop(true)
             .spawn()?;
         let log = Arc::new(Mutex::new(Vec::new()));
         if let (Some(out), Some(err)) = (child.stdout.take(), child.stderr.take()) {
-            tokio::spawn(keep_log(out, Arc::clone(&log)));
-            tokio::spawn(keep_log(err, Arc::clone(&log)));
+            keep_log(out, Arc::clone(&log));
+            keep_log(err, Arc::clone(&log));
         }
-        let pid = child.id().ok_or_else(|| PeerError::Service("it ended at once".into()))?;
-        let mut service = Self { child, pid, port, secret, log };
+        let mut service = Self { child, port, media_port: media, secret, log };
         service.wait_until_ready().await?;
         Ok(service)
     }
@@ -107,6 +106,11 @@ impl Service {
     /// The signaling address.
     pub fn url(&self) -> String {
         format!("ws://127.0.0.1:{}/signaling", self.port)
+    }
+
+    /// The first of the media ports, that of the first shard.
+    pub fn media_port(&self) -> u16 {
+        self.media_port
     }
 
     /// A token for `user` with the rights to connect, speak and stream.
@@ -148,7 +152,7 @@ impl Service {
 
     /// The memory that the service holds, in bytes.
     pub fn resident_bytes(&self) -> Result<u64, PeerError> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid))?;
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kibibytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
         kibibytes.map(|count| count * 1024).ok_or_else(|| PeerError::Service("/proc tells no memory of it".into()))
@@ -181,15 +185,25 @@ impl Service {
     }
 }
 
-async fn keep_log(stream: impl AsyncRead + Unpin, log: Arc<Mutex<Vec<String>>>) {
-    let mut lines = BufReader::new(stream).lines();
-    while let Ok(Some(line)) = lines.next_line().await {
-        let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
-        if log.len() == LOG_LINES_MAX {
-            log.remove(0);
-        }
-        log.push(line);
+impl Drop for Service {
+    fn drop(&mut self) {
+        // It may have ended by itself; either way there is nobody to tell.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
+}
+
+/// Keeps a stream's lines on a thread of its own, so that a busy test never holds the service up by a full pipe.
+fn keep_log(stream: impl Read + Send + 'static, log: Arc<Mutex<Vec<String>>>) {
+    thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+            if log.len() == LOG_LINES_MAX {
+                log.remove(0);
+            }
+            log.push(line);
+        }
+    });
 }
 
 /// A port that was free a moment ago.

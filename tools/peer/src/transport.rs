@@ -277,6 +277,11 @@ impl Transport {
         Ok(self.shared.link.local_address()?)
     }
 
+    /// Where the transport sends to, once it is told.
+    pub fn remote_address(&self) -> Option<SocketAddr> {
+        self.shared.link.remote_address()
+    }
+
     /// Puts a gate in place of the one before.
     pub fn set_gate(&self, gate: Option<Gate>) {
         self.shared.link.set_gate(gate);
