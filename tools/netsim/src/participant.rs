@@ -103,7 +103,7 @@ impl Participant {
             [128..=191, 192..=223, ..] => match self.inn.decrypt_rtcp(datagram) {
                 Ok(compound) => {
                     let reports =
-                        rtcp::packet::unmarshal(&mut Bytes::from(compound)).expect("RTCP that holds together");
+                        rtcp::packet::unmarshal(&mut compound.clone()).expect("RTCP that holds together");
                     self.reports.extend(reports);
                 }
                 Err(error) => self.on_unopened(&error),
