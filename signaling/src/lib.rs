@@ -8,8 +8,12 @@
 //! without a clock. Not here: packets, and how shards are started; the library knows them by [`shards::ShardPort`] alone.
 
 pub mod auth;
+pub mod metrics;
 pub mod negotiation;
 pub mod ortc;
 pub mod permissions;
 pub mod placement;
+pub mod room;
+pub mod session;
+pub mod shards;
 pub mod wire;
