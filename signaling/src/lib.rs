@@ -7,7 +7,10 @@
 //! All of it runs in one thread. The state of rooms is one synchronous state machine, [`room::Rooms`], without sockets and
 //! without a clock. Not here: packets, and how shards are started; the library knows them by [`shards::ShardPort`] alone.
 
+pub mod addresses;
 pub mod auth;
+pub mod config;
+pub mod http;
 pub mod metrics;
 pub mod negotiation;
 pub mod ortc;
@@ -16,4 +19,5 @@ pub mod placement;
 pub mod room;
 pub mod session;
 pub mod shards;
+pub mod token;
 pub mod wire;
