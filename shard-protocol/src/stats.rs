@@ -18,6 +18,10 @@ pub enum DropReason {
     StunUnknownUser,
     /// STUN: MESSAGE-INTEGRITY or FINGERPRINT is absent or wrong.
     StunUnauthenticated,
+    /// STUN: from an address that is another transport's.
+    StunAddressTaken,
+    /// STUN: an authentic request that was sent before from another address.
+    StunReplayed,
     /// DTLS: outside the bounds of a sane handshake.
     DtlsMalformed,
     /// DTLS: before the peer's parameters are known, or after the handshake.
@@ -48,7 +52,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// How many there are.
-    pub const COUNT: usize = 20;
+    pub const COUNT: usize = 22;
 
     /// All of them, in the order of their discriminants.
     pub const ALL: [Self; Self::COUNT] = [
@@ -59,6 +63,8 @@ impl DropReason {
         Self::StunUnexpected,
         Self::StunUnknownUser,
         Self::StunUnauthenticated,
+        Self::StunAddressTaken,
+        Self::StunReplayed,
         Self::DtlsMalformed,
         Self::DtlsUnexpected,
         Self::DtlsOverload,
@@ -84,6 +90,8 @@ impl DropReason {
             Self::StunUnexpected => "stun_unexpected",
             Self::StunUnknownUser => "stun_unknown_user",
             Self::StunUnauthenticated => "stun_unauthenticated",
+            Self::StunAddressTaken => "stun_address_taken",
+            Self::StunReplayed => "stun_replayed",
             Self::DtlsMalformed => "dtls_malformed",
             Self::DtlsUnexpected => "dtls_unexpected",
             Self::DtlsOverload => "dtls_overload",
@@ -108,7 +116,19 @@ pub struct DropCounts([u64; DropReason::COUNT]);
 impl DropCounts {
     /// Counts one.
     pub fn add(&mut self, reason: DropReason) {
-        self.0[reason as usize] += 1;
+        self.add_many(reason, 1);
+    }
+
+    /// Counts `count`.
+    pub fn add_many(&mut self, reason: DropReason, count: u64) {
+        self.0[reason as usize] += count;
+    }
+
+    /// Adds what another place has counted.
+    pub fn add_all(&mut self, counts: &Self) {
+        for (count, more) in self.0.iter_mut().zip(counts.0) {
+            *count += more;
+        }
     }
 
     /// How many were dropped for `reason`.
@@ -180,6 +200,17 @@ mod tests {
             assert_eq!(reason as usize, place);
             assert!(labels.insert(reason.label()));
         }
+    }
+
+    #[test]
+    fn counts_of_two_places_add_up_by_reason() {
+        let (mut one, mut other) = (DropCounts::default(), DropCounts::default());
+        one.add(DropReason::Oversized);
+        other.add(DropReason::Oversized);
+        other.add(DropReason::SendFailed);
+        one.add_all(&other);
+        assert_eq!(DropReason::ALL.map(|reason| one.count(reason)).iter().sum::<u64>(), 3);
+        assert_eq!(one.count(DropReason::Oversized), 2);
     }
 
     #[test]

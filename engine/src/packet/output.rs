@@ -3,16 +3,16 @@
 use std::net::{IpAddr, SocketAddr};
 
 /// Messages of one batch: as many as one system call sends well (UIO_MAXIOV is 1024).
-pub const MESSAGES_MAX: usize = 256;
+const MESSAGES_MAX: usize = 256;
 
 /// Bytes of one batch's arena. 64 messages of a full Ethernet frame; a batch that is full is sent and begun anew.
-pub const ARENA_LEN: usize = 128 * 1024;
+const ARENA_LEN: usize = 128 * 1024;
 
 /// Datagrams of one message: what the kernel takes in one UDP_SEGMENT send (UDP_MAX_SEGMENTS).
-pub const SEGMENTS_MAX: usize = 64;
+const SEGMENTS_MAX: usize = 64;
 
 /// Bytes of one message: what one UDP_SEGMENT send can carry, an IP packet's 65 535 less the headers of IPv6 and UDP.
-pub const MESSAGE_LEN_MAX: usize = 65_535 - 40 - 8;
+const MESSAGE_LEN_MAX: usize = 65_535 - 40 - 8;
 
 /// One or more datagrams for one destination: `bytes` cut every `segment_len` bytes, the last one may be shorter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,6 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use glommio::timer::Timer;
+use shard_protocol::Event;
 use shard_protocol::stats::DropReason;
 
 use super::dtls::DtlsPort;
@@ -108,7 +109,7 @@ impl EventLoop {
 
     fn take_turn(&mut self, now: Instant) -> io::Result<Turn> {
         self.mailbox.bell().hush();
-        let commands = self.take_commands(now);
+        let commands = self.take_commands();
         let datagrams = self.socket.receive(self.shard.input_mut(), now)?;
         if datagrams > 0 {
             self.shard.handle_input(now);
@@ -117,7 +118,7 @@ impl EventLoop {
         self.shard.handle_timeout(now);
         while let Some(batch) = self.shard.poll_output(now) {
             let outcome = self.socket.send(batch);
-            self.shard.handle_sent(now, outcome);
+            self.shard.handle_sent(Instant::now(), outcome);
         }
         self.give_dtls_requests();
         self.give_events();
@@ -129,10 +130,10 @@ impl EventLoop {
         })
     }
 
-    fn take_commands(&mut self, now: Instant) -> usize {
+    fn take_commands(&mut self) -> usize {
         for taken in 0..COMMANDS_PER_TURN_MAX {
             match self.mailbox.next_command() {
-                NextCommand::Some(command) => self.shard.handle_command(now, command),
+                NextCommand::Some(command) => self.shard.handle_command(command),
                 NextCommand::None => return taken,
                 NextCommand::Closed => {
                     self.is_signaling_gone = true;
@@ -170,7 +171,10 @@ impl EventLoop {
     fn give_events(&mut self) {
         let mut is_given = false;
         for _ in 0..self.mailbox.room() {
-            let Some(event) = self.shard.poll_event() else { break };
+            let Some(mut event) = self.shard.poll_event() else { break };
+            if let Event::Stats { stats, .. } = &mut event {
+                stats.drops.add_all(&self.dtls.drops());
+            }
             is_given |= self.mailbox.try_send(event);
         }
         if is_given {

@@ -5,14 +5,40 @@
 //! [`Shard::handle_timeout`] → [`Shard::poll_output`] until `None`, each followed by [`Shard::handle_sent`] →
 //! [`Shard::poll_dtls`] until `None` → [`Shard::poll_event`] as long as there is room for events → sleep until
 //! [`Shard::poll_timeout`] at the latest.
+//!
+//! A media packet's way is `take_input` → `on_datagram` → `on_rtp`, which opens it and stages a copy for each consumer,
+//! and then, when the whole batch is staged, `assemble`, which writes and protects the copies destination by destination.
+//! Nothing on that way allocates, locks, reads a clock or logs.
 
-use std::time::Instant;
+mod commands;
+mod objects;
+mod peer;
+mod reports;
+mod timers;
 
-use shard_protocol::stats::ShardStats;
-use shard_protocol::{Command, Event};
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
-use crate::packet::{InputBatch, OutputBatch};
+use shard_protocol::Event;
+use shard_protocol::event::TransportCloseReason;
+use shard_protocol::ids::TransportId;
+use shard_protocol::limits::TRANSPORTS_MAX;
+use shard_protocol::stats::{DropReason, ShardStats};
+
+use self::objects::{ConsumerKey, Objects, PeerKey};
+use self::peer::Peer;
+use self::timers::Timers;
+use crate::egress::{Staged, Staging};
+use crate::ingress::{DatagramClass, Routes};
+use crate::media::{Arrival, COPY_HEADER_LEN_MAX, Departure, Flow, Incoming};
+use crate::packet::{BATCH_MAX, InputBatch, OutputBatch};
 use crate::security::dtls::{DtlsRequest, DtlsResponse};
+use crate::security::srtp::ReplayWindow;
+use crate::transport::DtlsStep;
+use crate::wire::extension::ExtensionValues;
+use crate::wire::rtcp::NtpTimestamp;
+use crate::wire::rtp::RtpHeader;
+use crate::wire::stun::{ANSWER_LEN_MAX, BindingRequest};
 
 /// What a shard is told when it is made.
 #[derive(Clone, Copy, Debug)]
@@ -38,20 +64,98 @@ pub struct SendOutcome {
     pub datagrams_failed: u64,
 }
 
+/// Peers that one [`Shard::handle_timeout`] looks after; the rest are due at once again. Each sends one or two datagrams,
+/// so that what is due never fills the control batch and never holds media up for long.
+const TIMEOUTS_PER_TURN: usize = 32;
+
 /// A shard.
 pub struct Shard {
+    objects: Objects,
+    routes: Routes<PeerKey>,
+    timers: Timers,
     input: InputBatch,
+    /// The next datagram of the input to be taken.
+    input_next: usize,
+    /// Opened packets of the input that have copies to come.
+    incoming: Vec<Incoming>,
+    staging: Staging<PeerKey, ConsumerKey>,
+    /// Copies of media.
+    output: OutputBatch,
+    /// Everything else: answers to checks, handshakes, reports. It goes out first.
+    control: OutputBatch,
+    control_is_out: bool,
+    handshakes: VecDeque<DtlsRequest>,
+    answers: VecDeque<Event>,
+    /// Peers whose change of state waits to be told; each stands here once.
+    news: VecDeque<PeerKey>,
     stats: ShardStats,
+    clock: ClockOrigin,
+    random: SplitMix64,
+    /// When the oldest forwarded packet of this turn came from the network.
+    turn_received_at: Option<Instant>,
+    /// From the network to the network: the longest of the last turn that forwarded.
+    residence: Duration,
+    is_shut_down: bool,
+}
+
+/// One moment on the monotonic clock and on the wall.
+#[derive(Clone, Copy, Debug)]
+struct ClockOrigin {
+    instant: Instant,
+    ntp: NtpTimestamp,
+}
+
+impl ClockOrigin {
+    fn ntp(&self, now: Instant) -> NtpTimestamp {
+        self.ntp.plus(now.saturating_duration_since(self.instant))
+    }
+
+    /// The time in seconds as 6.18 bits, which wraps every 64 s.
+    fn abs_send_time(&self, now: Instant) -> [u8; 3] {
+        let [_, _, _, time @ .., _, _] = (self.ntp(now).0 >> 14 << 16).to_be_bytes();
+        time
+    }
+}
+
+/// A small generator for numbers that need to be different but not secret (Steele, Lea and Flood, "Fast splittable
+/// pseudorandom number generators", 2014).
+#[derive(Clone, Copy, Debug)]
+struct SplitMix64(u64);
+
+impl SplitMix64 {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
 }
 
 impl Shard {
     /// Makes an empty shard. All that the packet path needs is allocated here.
     pub fn new(config: ShardConfig) -> Self {
-        Self { input: InputBatch::new(config.now), stats: ShardStats::default() }
+        Self {
+            objects: Objects::default(),
+            routes: Routes::with_capacity(TRANSPORTS_MAX),
+            timers: Timers::default(),
+            input: InputBatch::new(config.now),
+            input_next: 0,
+            incoming: Vec::with_capacity(BATCH_MAX),
+            staging: Staging::with_capacity(TRANSPORTS_MAX),
+            output: OutputBatch::new(),
+            control: OutputBatch::new(),
+            control_is_out: false,
+            handshakes: VecDeque::new(),
+            answers: VecDeque::new(),
+            news: VecDeque::new(),
+            stats: ShardStats::default(),
+            clock: ClockOrigin { instant: config.now, ntp: NtpTimestamp(config.now_ntp) },
+            random: SplitMix64(config.seed),
+            turn_received_at: None,
+            residence: Duration::ZERO,
+            is_shut_down: false,
+        }
     }
-
-    /// Carries out one command.
-    pub fn handle_command(&mut self, _now: Instant, _command: Command) {}
 
     /// The batch to fill with received datagrams before [`Self::handle_input`].
     pub fn input_mut(&mut self) -> &mut InputBatch {
@@ -59,45 +163,353 @@ impl Shard {
     }
 
     /// Takes the input batch: every datagram is opened, and every copy that follows from it is staged.
-    pub fn handle_input(&mut self, _now: Instant) {}
+    pub fn handle_input(&mut self, now: Instant) {
+        self.stats.datagrams_in += self.input.len() as u64;
+        self.turn_received_at = None;
+        self.take_input(now);
+    }
+
+    /// Assembles the next messages to send, destination by destination; `None` when nothing is staged any more, and then
+    /// the input batch is empty again. It must not be touched before that.
+    pub fn poll_output(&mut self, now: Instant) -> Option<&OutputBatch> {
+        if std::mem::take(&mut self.control_is_out) {
+            self.control.clear();
+        }
+        self.output.clear();
+        loop {
+            if !self.control.is_empty() {
+                self.control_is_out = true;
+                return Some(&self.control);
+            }
+            self.assemble(now);
+            if !self.output.is_empty() {
+                return Some(&self.output);
+            }
+            if self.input_next == self.input.len() {
+                self.input.set_len(0);
+                self.input_next = 0;
+                return None;
+            }
+            self.take_input(now);
+        }
+    }
+
+    /// Counts what became of the batch that [`Self::poll_output`] gave, which the kernel had taken by `now`.
+    pub fn handle_sent(&mut self, now: Instant, outcome: SendOutcome) {
+        self.stats.send_calls += outcome.calls;
+        self.stats.datagrams_out += outcome.datagrams_sent;
+        self.stats.drops.add_many(DropReason::SendBufferFull, outcome.datagrams_buffer_full);
+        self.stats.drops.add_many(DropReason::SendFailed, outcome.datagrams_failed);
+        if let Some(received_at) = self.turn_received_at {
+            self.residence = now.saturating_duration_since(received_at);
+        }
+    }
+
+    /// Opens datagrams of the input and stages their copies, as long as the copies of one more are sure to have room.
+    fn take_input(&mut self, now: Instant) {
+        while self.input_next < self.input.len() && self.staging.has_room(self.objects.largest_fan_out) {
+            let slot = self.input_next;
+            self.input_next += 1;
+            if let Err(reason) = self.on_datagram(slot, now) {
+                self.stats.drops.add(reason);
+            }
+        }
+    }
+
+    fn on_datagram(&mut self, slot: usize, now: Instant) -> Result<(), DropReason> {
+        let entry = &mut self.input.filled_mut()[slot];
+        let source = entry.source;
+        let datagram = entry.datagram().ok_or(DropReason::Oversized)?;
+        let class = DatagramClass::of(datagram);
+        match class {
+            DatagramClass::Unknown => return Err(DropReason::UnknownProtocol),
+            DatagramClass::Stun => return self.on_check(slot, now),
+            DatagramClass::Dtls | DatagramClass::Rtp | DatagramClass::Rtcp => {}
+        }
+        let peer = self.routes.by_address(&source).ok_or(DropReason::UnknownAddress)?;
+        match class {
+            DatagramClass::Rtp => self.on_rtp(slot, peer, now),
+            DatagramClass::Rtcp => self.on_rtcp(slot, peer, now),
+            _ => self.on_dtls(slot, peer, now),
+        }
+    }
+
+    /// Opens a media packet and stages a copy of it for each consumer of its producer.
+    fn on_rtp(&mut self, slot: usize, peer_key: PeerKey, now: Instant) -> Result<(), DropReason> {
+        let Objects { peers, producers, consumers, .. } = &mut self.objects;
+        let entry = &mut self.input.filled_mut()[slot];
+        let received_at = entry.received_at;
+        let packet = entry.datagram().ok_or(DropReason::Oversized)?;
+        let header = RtpHeader::parse(packet).map_err(|_| DropReason::RtpMalformed)?;
+        let peer = peers.get_mut(peer_key).ok_or(DropReason::UnknownAddress)?;
+
+        let known = peer.listener.by_ssrc(header.ssrc);
+        let route = known.or_else(|| peer.listener.by_description(packet, &header));
+        let route = route.filter(|route| route.flow == Flow::Media).ok_or(DropReason::RtpUnknownStream)?;
+        let producer = producers.get_mut(route.producer).ok_or(DropReason::RtpUnknownStream)?;
+        let clock_rate_hz = producer.may_receive(route.encoding, &header)?.clock_rate_hz;
+
+        let stream = producer.stream_mut(route.encoding, header.ssrc);
+        let is_begun = stream.is_some();
+        let window = stream.map_or_else(ReplayWindow::default, |stream| stream.replay);
+        let index = window.estimate(header.sequence);
+        window.check(index)?;
+        let receiver = peer.transport.receiver().ok_or(DropReason::SrtpNoKeys)?;
+        let len = receiver.unprotect_rtp(packet, header.header_len, header.ssrc, index)?;
+
+        // From here on the packet is the peer's own, and may leave traces.
+        peer.transport.on_authenticated_packet();
+        if !is_begun {
+            let replaced = producer.begin_stream(route.encoding, header.ssrc, clock_rate_hz);
+            peer.listener.learn(header.ssrc, route, replaced);
+        }
+        let stream = producer.stream_mut(route.encoding, header.ssrc).ok_or(DropReason::RtpUnknownStream)?;
+        let is_newest = stream.on_packet(index, header.timestamp, received_at, self.clock.instant);
+        self.stats.rtp_in += 1;
+        let payload_end = header.payload_end(&packet[..len]).map_err(|_| DropReason::RtpMalformed)?;
+        if !producer.is_flowing() {
+            return Err(DropReason::RtpPaused);
+        }
+        producer.newest_packet_at = Some(now);
+
+        let arrival = Arrival { id: producer.run_id(route.encoding), index, timestamp: header.timestamp, is_newest };
+        let incoming = Incoming {
+            slot,
+            marker: header.marker,
+            payload_type: header.payload_type,
+            arrival,
+            extensions: ExtensionValues::parse(packet, &header, &producer.table().header_extensions),
+            payload: header.header_len..payload_end,
+        };
+        let place = self.incoming.len() as u32;
+        self.incoming.push(incoming);
+        self.turn_received_at.get_or_insert(received_at);
+        for &consumer_key in &producer.consumers {
+            let Some(consumer) = consumers.get(consumer_key).filter(|consumer| consumer.is_flowing()) else { continue };
+            if let Some(receiver) = peers.get_mut(consumer.transport) {
+                let staged = Staged { incoming: place, consumer: consumer_key };
+                self.staging.push(consumer.transport, &mut receiver.queue, staged);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes and protects the staged copies, destination by destination, until all are done or the output is full.
+    fn assemble(&mut self, now: Instant) {
+        let departure = Departure { now, abs_send_time: self.clock.abs_send_time(now) };
+        let Objects { peers, consumers, .. } = &mut self.objects;
+        while let Some(destination) = self.staging.destination() {
+            if let Some(Peer { transport, queue, .. }) = peers.get_mut(destination) {
+                let mut way = transport.departure();
+                while let Some(staged) = self.staging.front(queue) {
+                    if let (Some((address, source, sender, transport_sequence)), Some(consumer), Some(incoming)) =
+                        (way.as_mut(), consumers.get_mut(staged.consumer), self.incoming.get(staged.incoming as usize))
+                    {
+                        let packet = &self.input.filled()[incoming.slot].bytes;
+                        let len_max = COPY_HEADER_LEN_MAX + incoming.payload.len() + sender.rtp_overhead();
+                        let is_appended = self.output.append(*address, *source, len_max, |out| {
+                            match consumer.copy(incoming, packet, &departure, transport_sequence, out) {
+                                Some(copied) => {
+                                    self.stats.rtp_out += 1;
+                                    sender.protect_rtp(out, copied.header_len, copied.len, consumer.ssrc, copied.index)
+                                }
+                                None => 0,
+                            }
+                        });
+                        if !is_appended {
+                            return;
+                        }
+                    }
+                    self.staging.pop(queue);
+                }
+            }
+            self.staging.finish_destination();
+        }
+        self.staging.clear();
+        self.incoming.clear();
+    }
+
+    /// Takes a connectivity check: the one way by which an address becomes a peer's.
+    fn on_check(&mut self, slot: usize, now: Instant) -> Result<(), DropReason> {
+        let entry = &mut self.input.filled_mut()[slot];
+        let (source, local) = (entry.source, entry.local);
+        let datagram = entry.datagram().ok_or(DropReason::Oversized)?;
+        let request = BindingRequest::parse(datagram)?;
+        let peer_key = self.routes.by_ufrag(request.local_ufrag()).ok_or(DropReason::StunUnknownUser)?;
+        if self.routes.is_taken(&source, peer_key) {
+            return Err(DropReason::StunAddressTaken);
+        }
+        let peer = self.objects.peers.get_mut(peer_key).ok_or(DropReason::StunUnknownUser)?;
+        let mut outcome = Err(DropReason::SendBufferFull);
+        self.control.append(source, local, ANSWER_LEN_MAX, |answer| {
+            outcome = peer.transport.handle_check(now, &request, source, local, answer);
+            outcome.as_ref().map_or(0, |checked| checked.answer_len)
+        });
+        let checked = outcome?;
+        if let Some(evicted) = checked.evicted
+            && peer.transport.addresses().all(|address| address != evicted.remote)
+        {
+            self.routes.remove_address(&evicted.remote, peer_key);
+        }
+        if checked.validated.is_some() {
+            self.routes.add_address(source, peer_key);
+        }
+        self.after_change(peer_key);
+        Ok(())
+    }
+
+    fn on_dtls(&mut self, slot: usize, peer_key: PeerKey, now: Instant) -> Result<(), DropReason> {
+        let entry = &mut self.input.filled_mut()[slot];
+        let (source, local) = (entry.source, entry.local);
+        let datagram = entry.datagram().ok_or(DropReason::Oversized)?;
+        let peer = self.objects.peers.get_mut(peer_key).ok_or(DropReason::UnknownAddress)?;
+        match peer.transport.handle_dtls(now, datagram)? {
+            DtlsStep::Handshake(request) => self.handshakes.push_back(request),
+            DtlsStep::Resend(bytes) => {
+                self.control.append(source, local, bytes.len(), |out| write(out, bytes));
+            }
+            DtlsStep::Ignored => {}
+        }
+        Ok(())
+    }
 
     /// Takes what the handshakes said.
-    pub fn handle_dtls(&mut self, _now: Instant, _response: DtlsResponse) {}
+    pub fn handle_dtls(&mut self, now: Instant, response: DtlsResponse) {
+        let (DtlsResponse::Datagram { transport, .. }
+        | DtlsResponse::Connected { transport, .. }
+        | DtlsResponse::Failed { transport, .. }) = response;
+        // The transport may have been closed meanwhile.
+        let Some(peer_key) = self.objects.peer_key(transport) else { return };
+        let Some(peer) = self.objects.peers.get_mut(peer_key) else { return };
+        match response {
+            DtlsResponse::Datagram { bytes, .. } => {
+                if let Some((destination, source)) = peer.transport.destination()
+                    && !self.control.append(destination, source, bytes.len(), |out| write(out, &bytes))
+                {
+                    self.stats.drops.add(DropReason::SendBufferFull);
+                }
+            }
+            DtlsResponse::Connected { keys, last_flight, .. } => {
+                match peer.transport.on_connected(now, &keys, last_flight) {
+                    Ok(()) => {
+                        self.schedule_reports(peer_key, now);
+                        self.after_change(peer_key);
+                    }
+                    Err(_) => self.fail_transport(peer_key, transport, TransportCloseReason::DtlsFailed),
+                }
+            }
+            DtlsResponse::Failed { reason, .. } => self.fail_transport(peer_key, transport, reason),
+        }
+    }
+
+    /// Closes a transport whose handshake failed; signaling is told both.
+    fn fail_transport(&mut self, peer_key: PeerKey, transport: TransportId, reason: TransportCloseReason) {
+        if let Some(peer) = self.objects.peers.get_mut(peer_key) {
+            peer.transport.on_failed();
+            let (ice, dtls) = peer.transport.state();
+            self.answers.push_back(Event::TransportState { transport, ice, dtls });
+        }
+        self.answers.push_back(Event::TransportClosed { transport, reason });
+        self.close_peer(peer_key);
+    }
 
     /// Does what is due at `now`.
-    pub fn handle_timeout(&mut self, _now: Instant) {}
-
-    /// Assembles the next messages to send, destination by destination; `None` when nothing is staged any more. The input
-    /// batch must not be touched before that.
-    pub fn poll_output(&mut self, _now: Instant) -> Option<&OutputBatch> {
-        None
-    }
-
-    /// Counts what became of the batch that [`Self::poll_output`] gave.
-    pub fn handle_sent(&mut self, _outcome: SendOutcome) {}
-
-    /// The next request to the handshakes.
-    pub fn poll_dtls(&mut self) -> Option<DtlsRequest> {
-        None
-    }
-
-    /// The next event; only to be asked for when there is room for it.
-    pub fn poll_event(&mut self) -> Option<Event> {
-        None
+    pub fn handle_timeout(&mut self, now: Instant) {
+        for _ in 0..TIMEOUTS_PER_TURN {
+            let Some((at, peer_key)) = self.timers.pop_due(now) else { return };
+            let Some(peer) = self.objects.peers.get_mut(peer_key) else { continue };
+            if peer.timer_at != Some(at) {
+                continue;
+            }
+            peer.timer_at = None;
+            if peer.transport.handle_timeout(now) {
+                for address in peer.transport.forget_addresses() {
+                    self.routes.remove_address(&address, peer_key);
+                }
+            }
+            self.report_if_due(peer_key, now);
+            self.after_change(peer_key);
+        }
     }
 
     /// When [`Self::handle_timeout`] is due; `None` while nothing is.
     pub fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next_at()
+    }
+
+    /// The next request to the handshakes.
+    pub fn poll_dtls(&mut self) -> Option<DtlsRequest> {
+        self.handshakes.pop_front()
+    }
+
+    /// Whether an event waits.
+    pub fn has_events(&self) -> bool {
+        !(self.answers.is_empty() && self.news.is_empty())
+    }
+
+    /// The next event; only to be asked for when there is room for it. Answers come in the order of their commands; of the
+    /// changes of one transport's state, only the newest is told.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        if let Some(answer) = self.answers.pop_front() {
+            return Some(answer);
+        }
+        while let Some(peer_key) = self.news.pop_front() {
+            // A peer that was closed meanwhile has nothing to tell.
+            if let Some(peer) = self.objects.peers.get_mut(peer_key) {
+                peer.has_news = false;
+                let (ice, dtls) = peer.transport.state();
+                return Some(Event::TransportState { transport: peer.transport.id, ice, dtls });
+            }
+        }
         None
     }
 
-    /// Whether [`Command::Shutdown`] was carried out.
+    /// Whether [`shard_protocol::Command::Shutdown`] was carried out.
     pub fn is_shut_down(&self) -> bool {
-        false
+        self.is_shut_down
     }
 
-    /// The figures, for the runtime to count its sleeps in.
+    /// The figures, for the runtime to count its own in.
     pub fn stats_mut(&mut self) -> &mut ShardStats {
         &mut self.stats
     }
+
+    /// Follows up on whatever may have changed a peer: begins the handshake, tells the new state, sets the timer.
+    fn after_change(&mut self, peer_key: PeerKey) {
+        let Some(peer) = self.objects.peers.get_mut(peer_key) else { return };
+        self.handshakes.extend(peer.transport.try_start());
+        if peer.take_state_change() && !std::mem::replace(&mut peer.has_news, true) {
+            self.news.push_back(peer_key);
+        }
+        let wanted = [peer.transport.poll_timeout(), peer.reports_at].into_iter().flatten().min();
+        if let Some(at) = wanted
+            && peer.timer_at.is_none_or(|timer_at| at < timer_at)
+        {
+            peer.timer_at = Some(at);
+            self.timers.push(at, peer_key);
+        }
+    }
+
+    /// Closes a peer and lets go of all that others know of it.
+    fn close_peer(&mut self, peer_key: PeerKey) {
+        if let Some(peer) = self.objects.close_peer(peer_key) {
+            self.on_peer_closed(peer_key, peer);
+        }
+    }
+
+    fn on_peer_closed(&mut self, peer_key: PeerKey, peer: Peer) {
+        for address in peer.transport.addresses() {
+            self.routes.remove_address(&address, peer_key);
+        }
+        self.routes.remove_ufrag(peer.transport.ufrag().as_bytes());
+        if peer.transport.is_handshaking() {
+            self.handshakes.push_back(DtlsRequest::Stop { transport: peer.transport.id });
+        }
+    }
+}
+
+/// Copies `bytes` to the start of `out`, which has room for them.
+fn write(out: &mut [u8], bytes: &[u8]) -> usize {
+    out[..bytes.len()].copy_from_slice(bytes);
+    bytes.len()
 }

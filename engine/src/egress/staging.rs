@@ -1,0 +1,144 @@
+//! Lists of staged copies, one a destination, in one preallocated array.
+
+/// Copies of one turn. A full batch to 512 receivers; where a batch means more, the shard sends in between.
+pub const STAGED_MAX: usize = 32_768;
+
+const END: u32 = u32::MAX;
+
+/// A copy to be made: which packet of the input, for which consumer. `C` is the shard's key of a consumer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Staged<C> {
+    /// The packet's place among the turn's incoming ones.
+    pub incoming: u32,
+    /// Who gets the copy.
+    pub consumer: C,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry<C> {
+    staged: Staged<C>,
+    next: u32,
+}
+
+/// A destination's list; kept with the destination, empty between turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Queue {
+    first: u32,
+    last: u32,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self { first: END, last: END }
+    }
+}
+
+impl Queue {
+    /// Whether nothing is staged for the destination.
+    pub fn is_empty(&self) -> bool {
+        self.first == END
+    }
+}
+
+/// All staged copies, and which destinations have some. `D` is the shard's key of a destination.
+#[derive(Debug)]
+pub struct Staging<D, C> {
+    entries: Vec<Entry<C>>,
+    destinations: Vec<D>,
+    next_destination: usize,
+}
+
+impl<D: Copy, C: Copy> Staging<D, C> {
+    /// Makes an empty staging for `destinations` destinations at most; the only allocation it ever makes.
+    pub fn with_capacity(destinations: usize) -> Self {
+        Self {
+            entries: Vec::with_capacity(STAGED_MAX),
+            destinations: Vec::with_capacity(destinations),
+            next_destination: 0,
+        }
+    }
+
+    /// Whether `copies` more fit.
+    pub fn has_room(&self, copies: usize) -> bool {
+        STAGED_MAX - self.entries.len() >= copies
+    }
+
+    /// Stages one copy at the end of the `queue` of `destination`. [`Self::has_room`] was asked before.
+    pub fn push(&mut self, destination: D, queue: &mut Queue, staged: Staged<C>) {
+        debug_assert!(self.has_room(1));
+        // STAGED_MAX fits 32 bits.
+        let place = self.entries.len() as u32;
+        self.entries.push(Entry { staged, next: END });
+        if queue.is_empty() {
+            queue.first = place;
+            self.destinations.push(destination);
+        } else if let Some(last) = self.entries.get_mut(queue.last as usize) {
+            last.next = place;
+        }
+        queue.last = place;
+    }
+
+    /// The destination whose copies are next, until [`Self::finish_destination`]; `None` when all are done.
+    pub fn destination(&self) -> Option<D> {
+        self.destinations.get(self.next_destination).copied()
+    }
+
+    /// The copy at the front of `queue`.
+    pub fn front(&self, queue: &Queue) -> Option<Staged<C>> {
+        self.entries.get(queue.first as usize).map(|entry| entry.staged)
+    }
+
+    /// Takes the copy at the front of `queue` out.
+    pub fn pop(&self, queue: &mut Queue) {
+        let next = self.entries.get(queue.first as usize).map_or(END, |entry| entry.next);
+        *queue = if next == END { Queue::default() } else { Queue { first: next, ..*queue } };
+    }
+
+    /// Goes on to the next destination.
+    pub fn finish_destination(&mut self) {
+        self.next_destination += 1;
+    }
+
+    /// Forgets everything, once every queue is empty.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+        self.destinations.clear();
+        self.next_destination = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_come_back_by_destination_in_the_order_of_their_staging() {
+        let mut staging = Staging::with_capacity(3);
+        let mut queues = [Queue::default(); 3];
+        for (incoming, destination) in [(0, 2), (0, 0), (1, 2), (2, 0), (2, 2)] {
+            let staged = Staged { incoming, consumer: destination * 10 };
+            staging.push(destination, &mut queues[destination], staged);
+        }
+        let mut order = Vec::new();
+        while let Some(destination) = staging.destination() {
+            while let Some(staged) = staging.front(&queues[destination]) {
+                order.push((destination, staged.incoming));
+                staging.pop(&mut queues[destination]);
+            }
+            staging.finish_destination();
+        }
+        assert_eq!(order, [(2, 0), (2, 1), (2, 2), (0, 0), (0, 2)]);
+        assert!(queues.iter().all(Queue::is_empty));
+        staging.clear();
+        assert_eq!(staging.destination(), None);
+    }
+
+    #[test]
+    fn room_ends_at_the_bound() {
+        let mut staging = Staging::<u8, u8>::with_capacity(1);
+        let mut queue = Queue::default();
+        assert!(staging.has_room(STAGED_MAX) && !staging.has_room(STAGED_MAX + 1));
+        staging.push(0, &mut queue, Staged { incoming: 0, consumer: 0 });
+        assert!(!staging.has_room(STAGED_MAX));
+    }
+}

@@ -1,0 +1,265 @@
+//! What lives in a shard and what belongs to what: routers, peers, producers, consumers.
+//!
+//! Closing something closes all that hangs on it, here and nowhere else. Nothing is sent or told from here.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+use shard_protocol::CommandError;
+use shard_protocol::command::PauseReasons;
+use shard_protocol::ids::{ConsumerId, ProducerId, RouterId, TransportId};
+use shard_protocol::limits::{
+    CNAME_LEN_MAX, CODECS_MAX, CONSUMERS_MAX, CONSUMERS_PER_TRANSPORT_MAX, ENCODINGS_MAX, PRODUCERS_PER_TRANSPORT_MAX,
+    ROUTERS_MAX, TRANSPORTS_MAX,
+};
+use shard_protocol::tables::{CodecTable, ConsumerTable, ProducerTable};
+use slotmap::{SlotMap, new_key_type};
+
+use super::peer::Peer;
+use crate::egress::STAGED_MAX;
+use crate::media::{Consumer, Producer};
+use crate::transport::Transport;
+use crate::wire::sequence::{PacketIndex, Timestamp};
+
+new_key_type! {
+    /// A router's place.
+    pub(super) struct RouterKey;
+    /// A peer's place.
+    pub(super) struct PeerKey;
+    /// A producer's place.
+    pub(super) struct ProducerKey;
+    /// A consumer's place.
+    pub(super) struct ConsumerKey;
+}
+
+/// One room's media.
+struct Router {
+    id: RouterId,
+    peers: Vec<PeerKey>,
+}
+
+/// Consumers of one producer: its copies of one packet must fit the staging.
+const CONSUMERS_PER_PRODUCER_MAX: usize = TRANSPORTS_MAX;
+
+const _: () = assert!(CONSUMERS_PER_PRODUCER_MAX <= STAGED_MAX);
+
+type IdMap<I, K> = HashMap<I, K, ahash::RandomState>;
+
+/// All objects of a shard.
+#[derive(Default)]
+pub(super) struct Objects {
+    routers: SlotMap<RouterKey, Router>,
+    pub(super) peers: SlotMap<PeerKey, Peer>,
+    pub(super) producers: SlotMap<ProducerKey, Producer<PeerKey, ConsumerKey>>,
+    pub(super) consumers: SlotMap<ConsumerKey, Consumer<PeerKey, ProducerKey>>,
+    router_keys: IdMap<RouterId, RouterKey>,
+    peer_keys: IdMap<TransportId, PeerKey>,
+    producer_keys: IdMap<ProducerId, ProducerKey>,
+    consumer_keys: IdMap<ConsumerId, ConsumerKey>,
+    /// The most consumers that a producer ever had.
+    pub(super) largest_fan_out: usize,
+}
+
+/// Refuses an id that is in use and a table that is full.
+fn check_place<I: Eq + Hash, K>(keys: &IdMap<I, K>, id: &I, max: usize) -> Result<(), CommandError> {
+    if keys.contains_key(id) {
+        return Err(CommandError::BadTable);
+    }
+    if keys.len() >= max { Err(CommandError::LimitReached) } else { Ok(()) }
+}
+
+impl Objects {
+    /// Makes a router.
+    pub(super) fn create_router(&mut self, id: RouterId) -> Result<(), CommandError> {
+        check_place(&self.router_keys, &id, ROUTERS_MAX)?;
+        let key = self.routers.insert(Router { id, peers: Vec::new() });
+        self.router_keys.insert(id, key);
+        Ok(())
+    }
+
+    /// Makes a peer in a router.
+    pub(super) fn create_peer(&mut self, router: RouterId, transport: Transport) -> Result<PeerKey, CommandError> {
+        check_place(&self.peer_keys, &transport.id, TRANSPORTS_MAX)?;
+        let router = *self.router_keys.get(&router).ok_or(CommandError::NotFound)?;
+        let id = transport.id;
+        let key = self.peers.insert(Peer::new(transport, router));
+        self.peer_keys.insert(id, key);
+        if let Some(router) = self.routers.get_mut(router) {
+            router.peers.push(key);
+        }
+        Ok(key)
+    }
+
+    /// Makes a producer on a peer.
+    pub(super) fn create_producer(
+        &mut self,
+        id: ProducerId,
+        transport: TransportId,
+        table: ProducerTable,
+        paused: PauseReasons,
+    ) -> Result<ProducerKey, CommandError> {
+        check_place(&self.producer_keys, &id, TRANSPORTS_MAX * PRODUCERS_PER_TRANSPORT_MAX)?;
+        check_producer_table(&table)?;
+        let peer_key = self.peer_key(transport).ok_or(CommandError::NotFound)?;
+        let peer = self.peers.get_mut(peer_key).ok_or(CommandError::NotFound)?;
+        if peer.producers.len() >= PRODUCERS_PER_TRANSPORT_MAX {
+            return Err(CommandError::LimitReached);
+        }
+        if !peer.listener.accepts(&table) {
+            return Err(CommandError::DuplicateSsrc);
+        }
+        let key = self.producers.insert_with_key(|key| {
+            peer.listener.add(key, &table);
+            peer.producers.push(key);
+            Producer::new(id, peer_key, table, paused)
+        });
+        self.producer_keys.insert(id, key);
+        Ok(key)
+    }
+
+    /// Makes a consumer on a peer, of a producer of the same router.
+    #[expect(clippy::too_many_arguments, reason = "the fields of one command and where its numbers begin")]
+    pub(super) fn create_consumer(
+        &mut self,
+        id: ConsumerId,
+        transport: TransportId,
+        producer: ProducerId,
+        table: ConsumerTable,
+        paused: PauseReasons,
+        first_index: PacketIndex,
+        first_timestamp: Timestamp,
+    ) -> Result<ConsumerKey, CommandError> {
+        check_place(&self.consumer_keys, &id, CONSUMERS_MAX)?;
+        let peer_key = self.peer_key(transport).ok_or(CommandError::NotFound)?;
+        let producer_key = *self.producer_keys.get(&producer).ok_or(CommandError::NotFound)?;
+        let producer = self.producers.get_mut(producer_key).ok_or(CommandError::NotFound)?;
+        check_consumer_table(&table, producer.table())?;
+        let producer_router = self.peers.get(producer.transport).map(|peer| peer.router);
+        let peer = self.peers.get_mut(peer_key).ok_or(CommandError::NotFound)?;
+        if producer_router != Some(peer.router) {
+            return Err(CommandError::NotFound);
+        }
+        if peer.consumers.len() >= CONSUMERS_PER_TRANSPORT_MAX || producer.consumers.len() >= CONSUMERS_PER_PRODUCER_MAX
+        {
+            return Err(CommandError::LimitReached);
+        }
+        if peer.consumer(table.ssrc).is_some() {
+            return Err(CommandError::DuplicateSsrc);
+        }
+        let key = self.consumers.insert_with_key(|key| {
+            peer.try_add_consumer(table.ssrc, key);
+            producer.consumers.push(key);
+            Consumer::new(id, peer_key, producer_key, table, paused, first_index, first_timestamp)
+        });
+        self.largest_fan_out = self.largest_fan_out.max(producer.consumers.len());
+        self.consumer_keys.insert(id, key);
+        Ok(key)
+    }
+
+    /// Closes a router and all in it, handing each peer to `on_closed`.
+    pub(super) fn close_router(&mut self, id: RouterId, mut on_closed: impl FnMut(PeerKey, Peer)) {
+        let Some(router) = self.router_keys.remove(&id).and_then(|key| self.routers.remove(key)) else { return };
+        debug_assert_eq!(router.id, id);
+        for key in router.peers {
+            if let Some(peer) = self.close_peer(key) {
+                on_closed(key, peer);
+            }
+        }
+    }
+
+    /// Closes a peer with its producers and consumers, and gives it back.
+    pub(super) fn close_peer(&mut self, key: PeerKey) -> Option<Peer> {
+        let peer = self.peers.remove(key)?;
+        self.peer_keys.remove(&peer.transport.id);
+        for &producer in &peer.producers {
+            self.close_producer_key(producer);
+        }
+        for &(_, consumer) in &peer.consumers {
+            self.close_consumer_key(consumer);
+        }
+        if let Some(router) = self.routers.get_mut(peer.router) {
+            router.peers.retain(|&known| known != key);
+        }
+        Some(peer)
+    }
+
+    /// Closes a producer and its consumers.
+    pub(super) fn close_producer(&mut self, id: ProducerId) {
+        if let Some(key) = self.producer_keys.get(&id).copied() {
+            self.close_producer_key(key);
+        }
+    }
+
+    /// Closes a consumer.
+    pub(super) fn close_consumer(&mut self, id: ConsumerId) {
+        if let Some(key) = self.consumer_keys.get(&id).copied() {
+            self.close_consumer_key(key);
+        }
+    }
+
+    fn close_producer_key(&mut self, key: ProducerKey) {
+        let Some(producer) = self.producers.remove(key) else { return };
+        self.producer_keys.remove(&producer.id);
+        for consumer in producer.consumers {
+            self.close_consumer_key(consumer);
+        }
+        if let Some(peer) = self.peers.get_mut(producer.transport) {
+            peer.listener.remove(key);
+            peer.producers.retain(|&known| known != key);
+        }
+    }
+
+    fn close_consumer_key(&mut self, key: ConsumerKey) {
+        let Some(consumer) = self.consumers.remove(key) else { return };
+        self.consumer_keys.remove(&consumer.id);
+        if let Some(peer) = self.peers.get_mut(consumer.transport) {
+            peer.remove_consumer(key);
+        }
+        if let Some(producer) = self.producers.get_mut(consumer.producer) {
+            producer.consumers.retain(|&known| known != key);
+        }
+    }
+
+    /// Where a transport's peer is.
+    pub(super) fn peer_key(&self, id: TransportId) -> Option<PeerKey> {
+        self.peer_keys.get(&id).copied()
+    }
+
+    /// The producer of this name.
+    pub(super) fn producer_mut(&mut self, id: ProducerId) -> Option<&mut Producer<PeerKey, ConsumerKey>> {
+        self.producers.get_mut(*self.producer_keys.get(&id)?)
+    }
+
+    /// The consumer of this name.
+    pub(super) fn consumer_mut(&mut self, id: ConsumerId) -> Option<&mut Consumer<PeerKey, ProducerKey>> {
+        self.consumers.get_mut(*self.consumer_keys.get(&id)?)
+    }
+
+    /// How many routers live.
+    pub(super) fn routers_len(&self) -> usize {
+        self.routers.len()
+    }
+}
+
+fn check_codec(codec: &CodecTable) -> Result<(), CommandError> {
+    let payload_types = [Some(codec.payload_type), codec.rtx_payload_type];
+    let is_payload_type = payload_types.into_iter().flatten().all(|payload_type| payload_type.0 < 128);
+    if is_payload_type && codec.clock_rate_hz != 0 { Ok(()) } else { Err(CommandError::BadTable) }
+}
+
+fn check_producer_table(table: &ProducerTable) -> Result<(), CommandError> {
+    let is_sized =
+        (1..=CODECS_MAX).contains(&table.codecs.len()) && (1..=ENCODINGS_MAX).contains(&table.encodings.len());
+    if !is_sized {
+        return Err(CommandError::BadTable);
+    }
+    table.codecs.iter().try_for_each(check_codec)
+}
+
+fn check_consumer_table(table: &ConsumerTable, producer: &ProducerTable) -> Result<(), CommandError> {
+    let is_sized = (1..=CODECS_MAX).contains(&table.codecs.len()) && table.cname.len() <= CNAME_LEN_MAX;
+    if !is_sized || table.kind != producer.kind {
+        return Err(CommandError::BadTable);
+    }
+    table.codecs.iter().try_for_each(|mapping| check_codec(&mapping.codec))
+}

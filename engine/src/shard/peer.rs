@@ -1,0 +1,87 @@
+//! One peer connection: its transport, what it sends and receives, and what is staged for it.
+
+use std::time::{Duration, Instant};
+
+use shard_protocol::event::{DtlsState, IceState};
+use shard_protocol::tables::Ssrc;
+
+use super::objects::{ConsumerKey, ProducerKey, RouterKey};
+use crate::egress::Queue;
+use crate::media::RtpListener;
+use crate::transport::Transport;
+
+/// A peer connection.
+pub(super) struct Peer {
+    /// ICE, DTLS and SRTP.
+    pub(super) transport: Transport,
+    /// The room that it belongs to.
+    pub(super) router: RouterKey,
+    /// Which producer an incoming packet is for.
+    pub(super) listener: RtpListener<ProducerKey>,
+    /// What it sends.
+    pub(super) producers: Vec<ProducerKey>,
+    /// What it receives, by the SSRC of the copies, in their order.
+    pub(super) consumers: Vec<(Ssrc, ConsumerKey)>,
+    /// Copies staged in this turn.
+    pub(super) queue: Queue,
+    /// The deadline that counts.
+    pub(super) timer_at: Option<Instant>,
+    /// When RTCP reports are due.
+    pub(super) reports_at: Option<Instant>,
+    /// The round trip as this peer's receiver reports tell it.
+    pub(super) receiver_round_trip: Option<Duration>,
+    /// The round trip as this peer's answers to our receiver reference times tell it.
+    pub(super) sender_round_trip: Option<Duration>,
+    /// Whether a change of state waits to be told.
+    pub(super) has_news: bool,
+    /// The state that signaling was told, or is about to be.
+    known_state: (IceState, DtlsState),
+}
+
+impl Peer {
+    /// Makes a peer that sends and receives nothing yet.
+    pub(super) fn new(transport: Transport, router: RouterKey) -> Self {
+        Self {
+            known_state: transport.state(),
+            transport,
+            router,
+            listener: RtpListener::default(),
+            producers: Vec::new(),
+            consumers: Vec::new(),
+            queue: Queue::default(),
+            timer_at: None,
+            reports_at: None,
+            receiver_round_trip: None,
+            sender_round_trip: None,
+            has_news: false,
+        }
+    }
+
+    /// Whether the state has changed since this was last asked.
+    pub(super) fn take_state_change(&mut self) -> bool {
+        let state = self.transport.state();
+        std::mem::replace(&mut self.known_state, state) != state
+    }
+
+    /// The consumer whose copies have `ssrc`.
+    pub(super) fn consumer(&self, ssrc: Ssrc) -> Option<ConsumerKey> {
+        let place = self.consumers.binary_search_by_key(&ssrc, |(ssrc, _)| *ssrc).ok()?;
+        self.consumers.get(place).map(|(_, consumer)| *consumer)
+    }
+
+    /// Enters a consumer; `false`, and nothing changes, where its SSRC is another's.
+    pub(super) fn try_add_consumer(&mut self, ssrc: Ssrc, consumer: ConsumerKey) -> bool {
+        match self.consumers.binary_search_by_key(&ssrc, |(ssrc, _)| *ssrc) {
+            Ok(_) => false,
+            Err(place) => {
+                self.consumers.insert(place, (ssrc, consumer));
+                true
+            }
+        }
+    }
+
+    /// Takes a consumer out.
+    pub(super) fn remove_consumer(&mut self, consumer: ConsumerKey) {
+        self.consumers.retain(|(_, known)| *known != consumer);
+    }
+}

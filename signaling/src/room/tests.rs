@@ -1,0 +1,352 @@
+//! The rooms against shards that keep books and clients that believe only what they are told.
+
+mod client;
+mod scenario;
+mod shard;
+
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::{Value, json};
+use shard_protocol::CommandError;
+use shard_protocol::command::PauseReason;
+
+use self::client::Client;
+use self::shard::FakeShard;
+use super::{Rooms, RoomsConfig, ShardAddresses};
+use crate::auth::Identity;
+use crate::metrics::Metrics;
+use crate::permissions::{Grant, Permissions};
+use crate::session::outgoing;
+use crate::shards::ANSWER_TIMEOUT;
+use crate::wire::{Envelope, UserId};
+
+/// A service with shards and clients, on a time of its own.
+struct World {
+    rooms: Rooms,
+    shards: Vec<FakeShard>,
+    clients: Vec<Client>,
+    now: Instant,
+}
+
+impl World {
+    fn new(shards: usize) -> Self {
+        let shards: Vec<FakeShard> = (0..shards).map(|_| FakeShard::new()).collect();
+        let now = Instant::now();
+        let config = RoomsConfig {
+            ports: shards.iter().map(|shard| Box::new(shard.clone()) as _).collect(),
+            addresses: vec![ShardAddresses::default(); shards.len()],
+            fingerprints: Vec::new(),
+            heartbeat_ms: 15_000,
+            now,
+        };
+        Self { rooms: Rooms::new(config, Metrics::default()), shards, clients: Vec::new(), now }
+    }
+
+    fn connect(&mut self, user: &str) -> usize {
+        self.connect_with(user, Permissions::MEMBER)
+    }
+
+    fn connect_with(&mut self, user: &str, permissions: Permissions) -> usize {
+        let grant = Grant { permissions: Some(permissions), channels: None };
+        let identity = Identity { user: UserId::new(user).unwrap(), grant, expires_at_s: u64::MAX };
+        let (outgoing, outlet) = outgoing::queue();
+        let key = self.rooms.handle_connected(&identity, outgoing);
+        self.clients.push(Client::new(key, user, outlet));
+        self.clients.len() - 1
+    }
+
+    /// Sends a request; its answer may be open yet.
+    fn ask(&mut self, client: usize, request: Value) {
+        let client = &mut self.clients[client];
+        let text = client.ask(request);
+        self.rooms.handle_request(client.key, Envelope::read(&text).unwrap(), self.now);
+    }
+
+    /// Sends a request, lets the shards answer, and gives the answer.
+    fn call(&mut self, client: usize, request: Value) -> Value {
+        self.ask(client, request);
+        self.settle();
+        let id = json!(self.clients[client].heard.iter().filter_map(|message| message["id"].as_u64()).max());
+        let mut heard = self.clients[client].heard.iter();
+        heard.rfind(|message| message["id"] == id).cloned().unwrap_or_default()
+    }
+
+    /// Lets the shards do all that waits, and everybody hear of it.
+    fn settle(&mut self) {
+        for _ in 0..100 {
+            for shard in &self.shards {
+                shard.work(usize::MAX);
+            }
+            self.rooms.handle_shards(self.now);
+        }
+        self.listen();
+    }
+
+    fn listen(&mut self) {
+        for client in &mut self.clients {
+            client.listen();
+        }
+    }
+
+    fn disconnect(&mut self, client: usize) -> Client {
+        let client = self.clients.swap_remove(client);
+        self.rooms.handle_disconnected(client.key);
+        client
+    }
+
+    fn join(&mut self, client: usize, channel: &str) -> Value {
+        self.call(client, join(channel))
+    }
+
+    /// Joins, and makes both transports.
+    fn enter(&mut self, user: &str, channel: &str) -> usize {
+        let client = self.connect(user);
+        assert_eq!(self.join(client, channel)["type"], "joined");
+        for direction in ["send", "recv"] {
+            let created = self.call(client, json!({"type": "createTransport", "direction": direction}));
+            assert_eq!(created["type"], "transportCreated");
+        }
+        client
+    }
+
+    fn produce(&mut self, client: usize) -> String {
+        let request = produce(&self.clients[client].transports["send"], 1, None);
+        self.call(client, request)["producerId"].as_str().unwrap().to_owned()
+    }
+
+    fn consume(&mut self, client: usize, producer: &str) -> Value {
+        self.call(client, json!({"type": "consume", "producerId": producer}))
+    }
+
+    /// The types of the messages that a client has heard since it last asked.
+    fn heard_types(&mut self, client: usize) -> Vec<String> {
+        self.listen();
+        let heard = std::mem::take(&mut self.clients[client].heard);
+        heard.iter().map(|message| message["type"].as_str().unwrap().to_owned()).collect()
+    }
+
+    fn assert_empty(&self) {
+        assert!(self.rooms.rooms.is_empty() && self.rooms.users.is_empty() && self.rooms.transports.is_empty());
+        assert_eq!(self.rooms.connections.len(), 0);
+        for (index, shard) in self.shards.iter().enumerate() {
+            let books = shard.books();
+            assert!(books.is_empty(), "shard {index} still holds something");
+            assert_eq!(books.faults, [] as [String; 0], "shard {index}");
+            assert_eq!(self.rooms.shards.backlog_len(shard_protocol::ids::ShardIndex(index as u16)), 0);
+        }
+        assert_eq!(self.rooms.shards.pending_len(), 0);
+    }
+}
+
+fn join(channel: &str) -> Value {
+    let capabilities = serde_json::to_value(crate::negotiation::router_capabilities()).unwrap();
+    json!({"type": "join", "channelId": channel, "rtpCapabilities": capabilities})
+}
+
+fn produce(transport: &str, ssrc: u32, source: Option<&str>) -> Value {
+    let codec = json!({
+        "mimeType": "audio/opus", "payloadType": 111, "clockRate": 48000, "channels": 2,
+        "parameters": {"minptime": 10, "useinbandfec": 1}, "rtcpFeedback": [{"type": "transport-cc"}],
+    });
+    let parameters = json!({
+        "mid": ssrc.to_string(), "codecs": [codec], "encodings": [{"ssrc": ssrc}],
+        "headerExtensions": [{"uri": "urn:ietf:params:rtp-hdrext:sdes:mid", "id": 4}],
+        "rtcp": {"cname": "c", "reducedSize": true},
+    });
+    json!({"type": "produce", "transportId": transport, "kind": "audio", "rtpParameters": parameters, "source": source})
+}
+
+fn connect_transport(transport: &str) -> Value {
+    let value = vec!["AB"; 32].join(":");
+    let dtls = json!({"role": "client", "fingerprints": [{"algorithm": "sha-256", "value": value}]});
+    json!({"type": "connectTransport", "transportId": transport, "dtlsParameters": dtls})
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn whatever_happens_nothing_leaks_and_nobody_is_told_nonsense(seed in any::<u64>(), steps in 1_usize..600) {
+        let mut random = StdRng::seed_from_u64(seed);
+        let mut world = World::new(2);
+        let may_lose = random.random_bool(0.1);
+        for _ in 0..steps {
+            step(&mut world, &mut random, may_lose);
+            world.listen();
+            for client in &world.clients {
+                prop_assert_eq!(&client.faults, &[] as &[String; 0]);
+            }
+        }
+        for shard in &world.shards {
+            shard.books().room = usize::MAX;
+        }
+        world.settle();
+        drop_closed(&mut world);
+        world.settle();
+        prop_assert_eq!(agreement_faults(&world), Vec::<String>::new());
+        while !world.clients.is_empty() {
+            let client = world.disconnect(0);
+            prop_assert_eq!(client.faults, Vec::<String>::new());
+        }
+        world.settle();
+        world.assert_empty();
+    }
+}
+
+/// One thing that may happen in the world.
+fn step(world: &mut World, random: &mut StdRng, may_lose: bool) {
+    let count = world.clients.len();
+    match random.random_range(0..100) {
+        0..8 if count < 12 => {
+            let user = format!("user-{}", random.random_range(0..6));
+            world.connect(&user);
+        }
+        8..11 if count > 0 => {
+            world.disconnect(random.random_range(0..count));
+        }
+        11..70 if count > 0 => {
+            let client = random.random_range(0..count);
+            if world.clients[client].asked.is_none() && world.clients[client].closed.is_none() {
+                let request = random_request(world, client, random);
+                world.ask(client, request);
+            }
+        }
+        70..85 => {
+            let shard = random.random_range(0..world.shards.len());
+            world.shards[shard].work(random.random_range(1..5));
+            world.rooms.handle_shards(world.now);
+        }
+        85..88 => {
+            let shard = random.random_range(0..world.shards.len());
+            world.shards[shard].fail_transport(random.random_range(0..4));
+        }
+        88..91 => {
+            let shard = random.random_range(0..world.shards.len());
+            world.shards[shard].complete_transport(random.random_range(0..4));
+        }
+        91..94 => {
+            let shard = random.random_range(0..world.shards.len());
+            let mut books = world.shards[shard].books();
+            books.room = if random.random_bool(0.5) { 1000 } else { random.random_range(0..4) };
+        }
+        94..96 => {
+            let shard = random.random_range(0..world.shards.len());
+            world.shards[shard].books().refuse_next = Some(CommandError::LimitReached);
+        }
+        96..98 => world.now += ANSWER_TIMEOUT / 3,
+        98 if may_lose && random.random_bool(0.3) => world.shards[0].lose(),
+        _ => drop_closed(world),
+    }
+}
+
+/// Ends the connections that the service has closed, as their tasks do.
+fn drop_closed(world: &mut World) {
+    world.listen();
+    while let Some(client) = world.clients.iter().position(|client| client.closed.is_some()) {
+        world.disconnect(client);
+    }
+}
+
+fn random_request(world: &World, client: usize, random: &mut StdRng) -> Value {
+    let client = &world.clients[client];
+    let mut pick = |ids: Vec<&String>| match ids.len() {
+        0 => "none".to_owned(),
+        count => ids[random.random_range(0..count)].clone(),
+    };
+    let transport = pick(client.transports.values().collect());
+    let producer = pick(client.producers.keys().collect());
+    let consumer = pick(client.consumers.keys().collect());
+    let stream = pick(client.streams.keys().collect());
+    let channel = format!("channel-{}", random.random_range(0..3));
+    let current = client.channel.clone().unwrap_or(channel.clone());
+    if client.channel.is_none() && random.random_bool(0.8) {
+        return join(&channel);
+    }
+    match random.random_range(0..22) {
+        0 => join(&channel),
+        1 => json!({"type": "leave", "channelId": current}),
+        2 | 3 => json!({"type": "createTransport", "direction": "send"}),
+        4 | 5 => json!({"type": "createTransport", "direction": "recv"}),
+        6 => connect_transport(&transport),
+        7 => json!({"type": "closeTransport", "transportId": transport}),
+        8..11 => {
+            let source = if random.random_bool(0.3) { "screenAudio" } else { "mic" };
+            let mut request =
+                produce(client.transports.get("send").unwrap_or(&transport), random.random(), Some(source));
+            request["paused"] = json!(random.random_bool(0.2));
+            request
+        }
+        11 => json!({"type": "closeProducer", "producerId": producer}),
+        12 => json!({"type": "pauseProducer", "producerId": producer}),
+        13 => json!({"type": "resumeProducer", "producerId": producer}),
+        14..18 => json!({"type": "consume", "producerId": stream}),
+        18 => json!({"type": "closeConsumer", "consumerId": consumer}),
+        19 => json!({"type": "pauseConsumer", "consumerId": consumer}),
+        20 => json!({"type": "resumeConsumer", "consumerId": consumer}),
+        _ => json!({"type": "updateState", "muted": random.random::<bool>(), "deafened": random.random::<bool>()}),
+    }
+}
+
+/// Where clients, rooms and shards do not agree on what there is, once everything has come to rest.
+fn agreement_faults(world: &World) -> Vec<String> {
+    let mut faults = Vec::new();
+    for client in world.clients.iter().filter(|client| client.channel.is_some()) {
+        let others = world.clients.iter().filter(|other| other.channel == client.channel && other.user != client.user);
+        let streams =
+            others.clone().flat_map(|other| other.producers.keys().map(|id| (id.clone(), other.user.clone())));
+        if client.streams != streams.collect() || client.others != others.map(|other| other.user.clone()).collect() {
+            faults.push(format!("{} does not know who and what is there", client.user));
+        }
+    }
+    let count = |of: fn(&Client) -> usize| world.clients.iter().map(of).sum::<usize>();
+    let shards = |of: fn(&shard::Books) -> usize| world.shards.iter().map(|shard| of(&shard.books())).sum::<usize>();
+    let counts = [
+        ("transports", count(|client| client.transports.len()), shards(|books| books.transports.len())),
+        ("producers", count(|client| client.producers.len()), shards(|books| books.producers.len())),
+        ("consumers", count(|client| client.consumers.len()), shards(|books| books.consumers.len())),
+        ("rooms", world.rooms.rooms.len(), shards(|books| books.routers.len())),
+    ];
+    faults.extend(counts.iter().filter(|(_, ours, theirs)| ours != theirs).map(|fault| format!("{fault:?}")));
+    for room in world.rooms.rooms.values() {
+        let books = world.shards[usize::from(room.shard.0)].books();
+        for producer in room.producers.values() {
+            let (_, paused) = books.producers[&producer.id];
+            let state = room.participants[&producer.owner].state;
+            let is_held = producer.source == crate::wire::request::Source::Mic && state.muted;
+            if (paused.contains(PauseReason::Owner), paused.contains(PauseReason::State))
+                != (producer.is_paused, is_held)
+            {
+                faults.push(format!("producer {} is paused otherwise", producer.id));
+            }
+        }
+        for participant in room.participants.values() {
+            for consumer in participant.consumers.values() {
+                let (.., paused) = books.consumers[&consumer.id];
+                let is_right = paused.contains(PauseReason::State) == participant.state.deafened
+                    && paused.contains(PauseReason::Owner) == consumer.is_paused;
+                if !is_right {
+                    faults.push(format!("consumer {} is paused otherwise", consumer.id));
+                }
+            }
+        }
+    }
+    faults
+}
+
+#[test]
+fn a_shard_that_does_not_answer_is_given_up_on() {
+    let mut world = World::new(1);
+    let client = world.connect("alice");
+    world.ask(client, join("lobby"));
+    world.now += ANSWER_TIMEOUT + Duration::from_millis(1);
+    world.rooms.handle_shards(world.now);
+    world.listen();
+    assert_eq!(world.clients[client].errors, ["shard_unavailable"]);
+    assert_eq!(world.join(client, "lobby")["type"], "joined");
+    world.disconnect(client);
+    world.settle();
+    world.assert_empty();
+}

@@ -1,0 +1,111 @@
+//! Tokens for development: `voice-service token`, and the link of `--dev`.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::auth::NewToken;
+use crate::config::{Secret, TokenArgs};
+use crate::permissions::Permissions;
+use crate::wire::UserId;
+
+/// Why no token is made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// The user has a name that no user has.
+    #[error("--user {0}: a user is 1-64 characters of A-Z a-z 0-9 _ - and full stop")]
+    BadUser(String),
+    /// The permissions are no decimal number.
+    #[error("--permissions {0}: a decimal number, such as {member} for connect, speak and stream", member = Permissions::MEMBER.bits())]
+    BadPermissions(String),
+    /// The time is no time.
+    #[error("--expires-in {0}: a number with s, m, h or d, such as 12h")]
+    BadTime(String),
+    /// The library refused.
+    #[error("signing the token: {0}")]
+    Unsigned(String),
+}
+
+/// Makes the token that the command line asks for.
+///
+/// # Errors
+/// A flag makes no sense.
+pub fn mint(args: &TokenArgs, secret: &Secret) -> Result<String, TokenError> {
+    let permissions = match &args.permissions {
+        Some(bits) => Permissions::parse(bits).ok_or_else(|| TokenError::BadPermissions(bits.clone()))?,
+        None => Permissions::MEMBER,
+    };
+    let lifetime = parse_lifetime(&args.expires_in).ok_or_else(|| TokenError::BadTime(args.expires_in.clone()))?;
+    sign(&args.user, permissions, args.channels.as_deref(), lifetime, secret)
+}
+
+/// Signs a token that lives for `lifetime` from now on.
+///
+/// # Errors
+/// The user's name makes no sense.
+pub fn sign(
+    user: &str,
+    permissions: Permissions,
+    channels: Option<&[String]>,
+    lifetime: Duration,
+    secret: &Secret,
+) -> Result<String, TokenError> {
+    if UserId::new(user).is_none() {
+        return Err(TokenError::BadUser(user.to_owned()));
+    }
+    let expires_at_s = unix_s().saturating_add(lifetime.as_secs());
+    let permissions = Some(permissions.bits().to_string());
+    let token = NewToken { user_id: user, expires_at_s, permissions, channels };
+    token.sign(secret.as_bytes()).map_err(|error| TokenError::Unsigned(error.to_string()))
+}
+
+/// Seconds since the Unix epoch.
+pub fn unix_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// Reads a number with s, m, h or d; at most a hundred years, beyond which clocks and numbers get strange.
+fn parse_lifetime(text: &str) -> Option<Duration> {
+    const LIFETIME_MAX_S: u64 = 100 * 365 * 24 * 3600;
+    let number = text.trim_end_matches(|unit: char| unit.is_ascii_alphabetic());
+    let unit_s = match text.strip_prefix(number)? {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 24 * 3600,
+        _ => return None,
+    };
+    let lifetime_s = number.parse::<u64>().ok()?.checked_mul(unit_s)?;
+    (1..=LIFETIME_MAX_S).contains(&lifetime_s).then(|| Duration::from_secs(lifetime_s))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::Verifier;
+    use crate::permissions::PermissionSource;
+
+    fn args(user: &str) -> TokenArgs {
+        TokenArgs { user: user.into(), permissions: None, channels: None, expires_in: "1h".into() }
+    }
+
+    #[test]
+    fn a_minted_token_lets_its_user_in() {
+        let secret = Secret::random();
+        let token = mint(&TokenArgs { channels: Some(vec!["lobby".into()]), ..args("alice") }, &secret).unwrap();
+        let identity = Verifier::new(secret.as_bytes(), PermissionSource::Token).verify(&token, unix_s()).unwrap();
+        assert_eq!(identity.user.as_str(), "alice");
+        assert_eq!(identity.grant.check(Permissions::MEMBER, "x", "lobby"), Ok(()));
+        assert!(identity.grant.check(Permissions::CONNECT, "x", "other").is_err());
+    }
+
+    #[test]
+    fn senseless_flags_are_refused() {
+        let secret = Secret::random();
+        assert!(matches!(mint(&args("a b"), &secret), Err(TokenError::BadUser(_))));
+        let bits = TokenArgs { permissions: Some("speak".into()), ..args("a") };
+        assert!(matches!(mint(&bits, &secret), Err(TokenError::BadPermissions(_))));
+        for time in ["", "h", "5", "-5h", "0s", "5y", "1.5h", "99999999999999999999d", "5 h", "200000d"] {
+            let late = TokenArgs { expires_in: time.into(), ..args("a") };
+            assert!(matches!(mint(&late, &secret), Err(TokenError::BadTime(_))), "{time}");
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! The signaling client: requests with answers, and pushes in the order of their arrival.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::{Error as WebSocketError, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+use crate::PeerError;
+
+/// How long an answer or a push is waited for: far over any load that a test makes.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pushes that wait to be looked at. The oldest go first; a test that does not look does not care.
+const PUSHES_MAX: usize = 4096;
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// A connection to the service. Dropping it ends the TCP connection without a Close frame.
+pub struct Signaling {
+    writer: tokio::sync::Mutex<SplitSink<Socket, Message>>,
+    inbox: Arc<Inbox>,
+    next_id: AtomicU64,
+    reader: AbortHandle,
+}
+
+/// What the reader has taken from the socket.
+#[derive(Default)]
+struct Inbox {
+    state: Mutex<InboxState>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct InboxState {
+    answers: HashMap<u64, oneshot::Sender<Value>>,
+    pushes: VecDeque<Value>,
+    closed: Option<(Option<u16>, String)>,
+}
+
+impl Signaling {
+    /// Connects to `url` (`ws://…/signaling`) with `token` in the `Authorization` header.
+    pub async fn connect(url: &str, token: &str) -> Result<Self, PeerError> {
+        let broken = |error: &dyn std::fmt::Display| PeerError::WebSocket(error.to_string());
+        let mut request = url.into_client_request().map_err(|error| broken(&error))?;
+        let bearer = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|error| broken(&error))?;
+        request.headers_mut().insert("Authorization", bearer);
+        let (socket, _) = connect_async(request).await.map_err(|error| match error {
+            WebSocketError::Http(response) => PeerError::Refused { status: response.status().as_u16() },
+            error => broken(&error),
+        })?;
+        let (writer, reader) = socket.split();
+        let inbox = Arc::new(Inbox::default());
+        let reader = tokio::spawn(run_reader(reader, Arc::clone(&inbox))).abort_handle();
+        Ok(Self { writer: tokio::sync::Mutex::new(writer), inbox, next_id: AtomicU64::new(1), reader })
+    }
+
+    /// Sends the request `kind` with `fields` and waits for its answer.
+    pub async fn request(&self, kind: &str, fields: Value) -> Result<Value, PeerError> {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let mut message = fields;
+        message["type"] = json!(kind);
+        message["id"] = json!(id);
+        let (answer_tx, answer) = oneshot::channel();
+        self.inbox.lock().answers.insert(id, answer_tx);
+        self.send_text(&message.to_string()).await?;
+        match timeout(ANSWER_TIMEOUT, answer).await {
+            Err(_) => Err(PeerError::TimedOut(format!("the answer to {kind}"))),
+            Ok(Err(_)) => Err(self.inbox.lock().closed_error()),
+            Ok(Ok(answer)) if answer["type"] == "error" => Err(PeerError::Answer {
+                request: kind.to_owned(),
+                code: answer["code"].as_str().unwrap_or_default().to_owned(),
+                message: answer["message"].as_str().unwrap_or_default().to_owned(),
+            }),
+            Ok(Ok(answer)) => Ok(answer),
+        }
+    }
+
+    /// Sends a text frame as it is.
+    pub async fn send_text(&self, text: &str) -> Result<(), PeerError> {
+        let sent = self.writer.lock().await.send(Message::text(text)).await;
+        sent.map_err(|error| match &self.inbox.lock().closed {
+            Some((code, reason)) => PeerError::Closed { code: *code, reason: reason.clone() },
+            None => PeerError::WebSocket(error.to_string()),
+        })
+    }
+
+    /// Takes the first push of type `kind` that `is_wanted`, waiting for it if need be. Others stay.
+    pub async fn push(&self, kind: &str, is_wanted: impl Fn(&Value) -> bool) -> Result<Value, PeerError> {
+        let search = async {
+            loop {
+                let changed = self.inbox.changed.notified();
+                tokio::pin!(changed);
+                // Registered before the look, so that no change between the two is missed.
+                changed.as_mut().enable();
+                if let Some(outcome) = self.inbox.lock().take_push(kind, &is_wanted) {
+                    return outcome;
+                }
+                changed.await;
+            }
+        };
+        timeout(ANSWER_TIMEOUT, search).await.unwrap_or_else(|_| Err(PeerError::TimedOut(format!("the push {kind}"))))
+    }
+
+    /// Waits until the service ends the connection, and tells the close code.
+    pub async fn closed(&self) -> Result<Option<u16>, PeerError> {
+        match self.push("", |_| false).await {
+            Err(PeerError::Closed { code, .. }) => Ok(code),
+            Err(error) => Err(error),
+            Ok(_) => Err(PeerError::Protocol("a push without a type".into())),
+        }
+    }
+
+    /// Ends the connection with a Close frame of `code`.
+    pub async fn close(self, code: u16) -> Result<(), PeerError> {
+        let frame = CloseFrame { code: code.into(), reason: "".into() };
+        let sent = self.writer.lock().await.send(Message::Close(Some(frame))).await;
+        sent.map_err(|error| PeerError::WebSocket(error.to_string()))
+    }
+}
+
+impl Drop for Signaling {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+impl Inbox {
+    fn lock(&self) -> MutexGuard<'_, InboxState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl InboxState {
+    fn handle_message(&mut self, message: Value) {
+        let waiting = message["id"].as_u64().and_then(|id| self.answers.remove(&id));
+        if let Some(answer) = waiting {
+            // Who no longer waits has timed out.
+            let _ = answer.send(message);
+            return;
+        }
+        if self.pushes.len() == PUSHES_MAX {
+            self.pushes.pop_front();
+        }
+        self.pushes.push_back(message);
+    }
+
+    fn take_push(&mut self, kind: &str, is_wanted: &impl Fn(&Value) -> bool) -> Option<Result<Value, PeerError>> {
+        let place = self.pushes.iter().position(|push| push["type"] == kind && is_wanted(push));
+        match place.and_then(|place| self.pushes.remove(place)) {
+            Some(push) => Some(Ok(push)),
+            None => self.closed.is_some().then(|| Err(self.closed_error())),
+        }
+    }
+
+    fn closed_error(&self) -> PeerError {
+        let (code, reason) = self.closed.clone().unwrap_or_default();
+        PeerError::Closed { code, reason }
+    }
+}
+
+/// Takes messages until the connection ends; Pings are answered by the library while it reads.
+async fn run_reader(mut reader: SplitStream<Socket>, inbox: Arc<Inbox>) {
+    let mut closed = (None, String::new());
+    while let Some(message) = reader.next().await {
+        match message {
+            Ok(Message::Text(text)) => {
+                if let Ok(message) = serde_json::from_str(text.as_str()) {
+                    inbox.lock().handle_message(message);
+                    inbox.changed.notify_waiters();
+                }
+            }
+            Ok(Message::Close(frame)) => {
+                closed = frame
+                    .map_or((None, String::new()), |frame| (Some(frame.code.into()), frame.reason.as_str().to_owned()));
+            }
+            Ok(_) => {}
+            Err(_) => break,
+        }
+    }
+    let mut state = inbox.lock();
+    state.closed = Some(closed);
+    state.answers.clear();
+    drop(state);
+    inbox.changed.notify_waiters();
+}

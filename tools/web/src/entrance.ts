@@ -1,0 +1,81 @@
+// What a person brings to the door: a name, a room, and a token that proves the name.
+
+/** What the link says: `#room=…&token=…&name=…`. A fragment never reaches a server's log. */
+export interface Link {
+  room: string;
+  name: string;
+  token: string | null;
+}
+
+/** There is no token and the service gives none. */
+export class TokenMissing extends Error {
+  constructor() {
+    super('a token is needed');
+    this.name = 'TokenMissing';
+  }
+}
+
+/** The longest id of a user or a room that the service accepts. */
+export const ID_LENGTH_MAX = 64;
+
+/** Reads the page's own address. */
+export function readLink(hash: string): Link {
+  const fields = new URLSearchParams(hash.replace(/^#/, ''));
+  const token = fields.get('token') || null;
+  return {
+    room: toId(fields.get('room') ?? ''),
+    name: (token && readUserId(token)) || toId(fields.get('name') ?? ''),
+    token,
+  };
+}
+
+/**
+ * Turns what a person types into an id that the service accepts (letters, digits, `_`, `-`, `.`): "Ayşe Işık" becomes
+ * "Ayse-Isik". May be empty.
+ */
+export function toId(text: string): string {
+  return text
+    .normalize('NFKD')
+    .replace(/[\u0300-\u036f]/g, '')
+    .replace(/ı/g, 'i')
+    .replace(/ß/g, 'ss')
+    .trim()
+    .replace(/\s+/g, '-')
+    .replace(/[^A-Za-z0-9_.-]/g, '')
+    .slice(0, ID_LENGTH_MAX);
+}
+
+/** Whose token it is, as far as it can be read here; only the service can tell whether it is good. */
+export function readUserId(token: string): string | null {
+  try {
+    const payload = token.split('.')[1] ?? '';
+    const bytes = Uint8Array.from(atob(payload.replace(/-/g, '+').replace(/_/g, '/')), (char) => char.charCodeAt(0));
+    const claims = JSON.parse(new TextDecoder().decode(bytes)) as { userId?: unknown; sub?: unknown };
+    const userId = claims.userId ?? claims.sub;
+    return typeof userId === 'string' || typeof userId === 'number' ? String(userId) : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Asks a service in development mode for a token. Throws `TokenMissing` where there is no such thing. */
+export async function fetchDevelopmentToken(userId: string): Promise<string> {
+  const response = await fetch('/dev/token', {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ userId }),
+  });
+  if (!response.ok) throw new TokenMissing();
+  const { token } = (await response.json()) as { token?: unknown };
+  if (typeof token !== 'string') throw new TokenMissing();
+  return token;
+}
+
+/** Whether the service answers at all; tells a refused token from a service that is gone. */
+export async function isServiceThere(): Promise<boolean> {
+  try {
+    return (await fetch('/healthz', { cache: 'no-store', signal: AbortSignal.timeout(5_000) })).ok;
+  } catch {
+    return false;
+  }
+}

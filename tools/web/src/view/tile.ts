@@ -1,0 +1,70 @@
+// One person in the room: a picture of initials, the name, and what they are doing. A video will take the picture's place.
+
+import type { Participant } from '../room';
+import { element, icon } from './element';
+
+export class Tile {
+  readonly root: HTMLElement;
+  readonly #status = element('span', { class: 'tile-status' });
+  readonly #badges = element('span', { class: 'badges', 'aria-hidden': 'true' });
+
+  constructor({ userId, isSelf }: Participant) {
+    const avatar = element('div', { class: 'avatar', 'aria-hidden': 'true' }, initials(userId));
+    avatar.style.setProperty('--hue', String(hue(userId)));
+    this.root = element(
+      'li',
+      { class: 'tile', 'data-user': userId },
+      element('div', { class: 'tile-media' }, avatar),
+      element(
+        'div',
+        { class: 'tile-line' },
+        element('span', { class: 'tile-name', title: userId }, userId),
+        ...(isSelf ? [element('span', { class: 'tag' }, 'you')] : []),
+        this.#badges,
+      ),
+      this.#status,
+    );
+  }
+
+  update(participant: Participant): void {
+    const { state, speaking } = participant;
+    const muted = state.muted || state.serverMuted;
+    const deafened = state.deafened || state.serverDeafened;
+    const status = statusOf(participant, muted, deafened);
+    const { dataset } = this.root;
+    const next = { muted, deafened, speaking: speaking && !muted, status: status.kind };
+    const isSame = Object.entries(next).every(([key, value]) => dataset[key] === String(value));
+    if (isSame) return;
+    for (const [key, value] of Object.entries(next)) dataset[key] = String(value);
+    this.#status.textContent = status.text;
+    this.#badges.replaceChildren(
+      ...(muted ? [icon('microphoneOff')] : []),
+      ...(deafened ? [icon('headphonesOff')] : []),
+    );
+  }
+}
+
+/** The one thing most worth saying of someone. */
+function statusOf(participant: Participant, muted: boolean, deafened: boolean): { kind: string; text: string } {
+  const streams = [...participant.streams.values()].filter(({ kind }) => kind === 'audio');
+  const isFlowing = streams.some(({ received, paused }) => received === 'yes' && !paused);
+  if (deafened) return { kind: 'deafened', text: muted ? 'Deafened and muted' : 'Deafened: hears nobody' };
+  if (muted) return { kind: 'muted', text: 'Muted' };
+  if (participant.speaking) return { kind: 'speaking', text: 'Speaking' };
+  if (participant.isSelf || isFlowing) return { kind: 'connected', text: 'Connected' };
+  return streams.length > 0 ? { kind: 'connecting', text: 'Connecting…' } : { kind: 'listening', text: 'Listening' };
+}
+
+/** The first letters of the first two words, else the first two letters. */
+function initials(userId: string): string {
+  const words = userId.split(/[^A-Za-z0-9]+/).filter(Boolean);
+  const [first = userId, second] = words;
+  return (second ? first.charAt(0) + second.charAt(0) : first.slice(0, 2)).toUpperCase();
+}
+
+/** A colour of one's own that stays the same in every browser. */
+function hue(userId: string): number {
+  let hash = 0;
+  for (const char of userId) hash = (hash * 31 + char.charCodeAt(0)) % 360;
+  return hash;
+}

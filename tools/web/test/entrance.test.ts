@@ -1,0 +1,40 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ID_LENGTH_MAX, readLink, readUserId, toId } from '../src/entrance';
+
+function tokenOf(claims: object): string {
+  return `e30.${Buffer.from(JSON.stringify(claims)).toString('base64url')}.c2ln`;
+}
+
+test('what people type becomes an id that the service accepts', () => {
+  assert.equal(toId('  Ayşe Işık '), 'Ayse-Isik');
+  assert.equal(toId('İğdır'), 'Igdir');
+  assert.equal(toId('Jürgen Groß'), 'Jurgen-Gross');
+  assert.equal(toId('team.a_1-b'), 'team.a_1-b');
+  assert.equal(toId('a:b/c<d>'), 'abcd');
+  assert.equal(toId('🎉'), '');
+});
+
+test('an id is never longer than the service accepts', () => {
+  assert.equal(toId('x'.repeat(200)).length, ID_LENGTH_MAX);
+});
+
+test('a link says the room, the name and the token', () => {
+  assert.deepEqual(readLink('#room=lobby&name=al'), { room: 'lobby', name: 'al', token: null });
+  assert.deepEqual(readLink(''), { room: '', name: '', token: null });
+});
+
+test('the name of a token wins over that of the link', () => {
+  const token = tokenOf({ userId: 'alice' });
+  assert.deepEqual(readLink(`#name=bob&room=r&token=${token}`), { room: 'r', name: 'alice', token });
+});
+
+test('a token names its user by userId, else by sub, as a string or a number', () => {
+  assert.equal(readUserId(tokenOf({ userId: 'alice', sub: 'bob' })), 'alice');
+  assert.equal(readUserId(tokenOf({ sub: 42 })), '42');
+  assert.equal(readUserId(tokenOf({ userId: 'çiğdem' })), 'çiğdem');
+});
+
+test('what is no token names nobody', () => {
+  for (const text of ['', 'a.b', 'a.%%%.c', tokenOf({}), tokenOf({ userId: {} })]) assert.equal(readUserId(text), null);
+});
