@@ -1,6 +1,7 @@
 //! Real shards on loopback: threads, executors, sockets and queues as in the service.
 
 #![cfg(feature = "runtime")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a scenario that cannot go on is to fail where it stands")]
 
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::ops::RangeInclusive;

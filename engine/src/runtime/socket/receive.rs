@@ -57,7 +57,7 @@ impl Receiver {
         };
         let received = self.headers.iter().zip(self.names.iter().zip(&self.controls)).take(filled);
         for (slot, (header, (name, control))) in batch.slots_mut().iter_mut().zip(received) {
-            let said = control.read(header.msg_hdr.msg_controllen as usize);
+            let said = control.read(header.msg_hdr.msg_controllen);
             slot.local = said.local.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
             slot.received_at = said.stamp.map_or(now, |stamp| clock::instant_of(stamp, realtime, now));
             match name.address() {
