@@ -1,7 +1,7 @@
 //! The turn of a shard: the one place where a shard, its socket, its queues and the clock meet.
 //!
 //! A turn has a fixed order and every step is bounded: commands → datagrams → handshakes → timers → transmits → requests to
-//! the handshakes → events. After it the loop sleeps. Sleeping is the budget: a sleep and a wake cost more than a hundred
+//! the handshakes → events. After it the loop sleeps. Sleeping is the budget: a sleep and a wake cost as much as a dozen
 //! forwarded packets. So the loop wakes for the first datagram after a quiet time, but under a stream it sleeps a fixed
 //! interval and takes what has gathered; and when nothing happens nothing wakes it but a deadline.
 

@@ -1,7 +1,7 @@
 //! The only I/O of the engine: threads, executors, sockets, queues and the clock.
 //!
 //! [`host`] makes a plan, [`start`] carries it out: one thread for the handshakes and one pinned executor a shard, whose
-//! [`event_loop`] brings the shard, its [`socket`] and its [`mailbox`] together. Signaling keeps a [`ShardHandle`] each.
+//! event loop brings the shard, its [`socket`] and its [`mailbox`] together. Signaling keeps a [`ShardHandle`] each.
 //!
 //! Not here: any decision about a packet. Where rooms go, and what becomes of those of a lost shard, is signaling's.
 
