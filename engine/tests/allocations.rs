@@ -1,6 +1,5 @@
 //! Nothing on a packet's way may allocate.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a scenario that cannot go on is to fail where it stands")]
-
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};

@@ -3,11 +3,12 @@
 //! Commands go in, events come out, and neither side ever waits for the other. The bell belongs to whoever gives a shard
 //! something to do from another thread: signaling through its [`ShardHandle`], and the handshake thread.
 
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
 
-use atomic_waker::AtomicWaker;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
 use shard_protocol::ids::ShardIndex;
 use shard_protocol::limits::{COMMANDS_MAX, EVENTS_MAX};
@@ -18,36 +19,54 @@ pub type Notify = Arc<dyn Fn(ShardIndex) + Send + Sync>;
 
 /// Wakes a shard's event loop from any thread.
 ///
-/// However often it is rung, the loop is woken once: the first ring counts until the loop has begun its next turn.
-#[derive(Default)]
+/// However often it is rung, it costs one system call a turn: the first ring counts until the loop has begun its next turn.
+/// It is a socket, because glommio loses a wake that comes by its own way, a `Waker` of another thread, in the moment in
+/// which the executor falls asleep.
 pub struct Bell {
     is_rung: AtomicBool,
-    waker: AtomicWaker,
+    ringer: UnixStream,
+    listener: UnixStream,
 }
 
 impl Bell {
+    /// Makes a bell that is silent.
+    ///
+    /// # Errors
+    /// The process has no descriptor left.
+    pub fn new() -> io::Result<Self> {
+        let (ringer, listener) = UnixStream::pair()?;
+        ringer.set_nonblocking(true)?;
+        listener.set_nonblocking(true)?;
+        Ok(Self { is_rung: AtomicBool::new(false), ringer, listener })
+    }
+
     /// Rings; to be called after the thing to do was put in its queue.
     pub fn ring(&self) {
         if !self.is_rung.swap(true, Ordering::AcqRel) {
-            self.waker.wake();
+            // The only error is a full buffer: then there is enough to hear.
+            let _ = (&self.ringer).write(&[0]);
         }
     }
 
     /// Makes the bell silent; to be called before the queues are looked at. A ring that this call swallowed came after its
     /// thing was put in the queue, so the look that follows finds it.
     pub(super) fn hush(&self) {
-        self.is_rung.swap(false, Ordering::AcqRel);
+        if self.is_rung.load(Ordering::Acquire) {
+            // In this order: a byte that comes in between stays, and wakes the loop once more than needed.
+            self.drain();
+            self.is_rung.swap(false, Ordering::AcqRel);
+        }
     }
 
-    /// Ready once the bell has rung.
-    pub(super) fn poll_rung(&self, context: &mut Context<'_>) -> Poll<()> {
-        self.waker.register(context.waker());
-        if self.is_rung.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
+    /// Takes the bytes that the bell was rung by, so that it can be waited for anew.
+    pub(super) fn drain(&self) {
+        // There is a byte for each turn since the last wait at the most, and few turns ring.
+        let _ = (&self.listener).read(&mut [0; 64]);
     }
 
-    /// Forgets whom to wake: the loop is awake, and another thread's ring need not tell it so.
-    pub(super) fn forget(&self) {
-        self.waker.take();
+    /// A descriptor that is readable when the bell has rung.
+    pub(super) fn try_clone(&self) -> io::Result<OwnedFd> {
+        self.listener.try_clone().map(OwnedFd::from)
     }
 }
 
@@ -174,29 +193,18 @@ pub(super) fn open(index: ShardIndex, port: u16, bell: Arc<Bell>) -> (ShardHandl
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicUsize;
-    use std::task::{Wake, Waker};
     use std::thread;
 
     use shard_protocol::ids::RouterId;
 
     use super::*;
 
-    #[derive(Default)]
-    struct Wakes(AtomicUsize);
-
-    impl Wake for Wakes {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::SeqCst);
-        }
-    }
-
     fn close(router: u64) -> Command {
         Command::CloseRouter { router: RouterId(router) }
     }
 
     fn pair() -> (ShardHandle, Mailbox) {
-        open(ShardIndex(3), 40_000, Arc::default())
+        open(ShardIndex(3), 40_000, Arc::new(Bell::new().unwrap()))
     }
 
     #[test]
@@ -229,25 +237,38 @@ mod tests {
         assert!(matches!(handle.try_send(close(1)), Err(SendRefused::Lost(_))));
     }
 
+    fn bytes(bell: &Bell) -> usize {
+        (&bell.listener).read(&mut [0; 64]).unwrap_or(0)
+    }
+
     #[test]
-    fn many_rings_wake_once_until_the_bell_is_hushed() {
+    fn many_rings_are_heard_once_until_the_bell_is_hushed() {
         let (handle, mailbox) = pair();
-        let wakes = Arc::new(Wakes::default());
-        let waker = Waker::from(Arc::clone(&wakes));
-        let mut context = Context::from_waker(&waker);
         let bell = mailbox.bell();
-        assert!(bell.poll_rung(&mut context).is_pending());
         for _ in 0..3 {
             handle.try_send(close(1)).unwrap();
         }
-        assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
-        assert!(bell.poll_rung(&mut context).is_ready());
+        assert_eq!(bytes(bell), 1);
         bell.hush();
-        assert!(bell.poll_rung(&mut context).is_pending());
-        bell.forget();
         handle.try_send(close(1)).unwrap();
-        assert_eq!(wakes.0.load(Ordering::SeqCst), 1, "a loop that is awake is not woken");
-        assert!(bell.poll_rung(&mut context).is_ready(), "but it looks before it sleeps");
+        bell.hush();
+        assert_eq!(bytes(bell), 0, "a hushed bell wakes nobody");
+        handle.try_send(close(1)).unwrap();
+        assert_eq!(bytes(bell), 1);
+    }
+
+    #[test]
+    fn a_bell_that_was_drained_but_not_hushed_is_not_lost() {
+        let (handle, mailbox) = pair();
+        let bell = mailbox.bell();
+        handle.try_send(close(1)).unwrap();
+        bell.drain();
+        handle.try_send(close(2)).unwrap();
+        bell.hush();
+        assert_eq!(mailbox.next_command(), NextCommand::Some(close(1)));
+        assert_eq!(mailbox.next_command(), NextCommand::Some(close(2)));
+        handle.try_send(close(3)).unwrap();
+        assert_eq!(bytes(bell), 1);
     }
 
     #[test]
@@ -261,27 +282,23 @@ mod tests {
                 }
             }
         });
-        let shard = thread::spawn(move || {
-            let mut taken = 0;
-            futures_lite::future::block_on(async {
-                loop {
-                    mailbox.bell().hush();
-                    loop {
-                        match mailbox.next_command() {
-                            NextCommand::Some(command) => {
-                                assert_eq!(command, close(taken));
-                                taken += 1;
-                            }
-                            NextCommand::None => break,
-                            NextCommand::Closed => return,
-                        }
-                    }
-                    std::future::poll_fn(|context| mailbox.bell().poll_rung(context)).await;
+        // The loop sleeps in a blocking read instead of the ring.
+        mailbox.bell().listener.set_nonblocking(false).unwrap();
+        let mut taken = 0;
+        loop {
+            match mailbox.next_command() {
+                NextCommand::Some(command) => {
+                    assert_eq!(command, close(taken));
+                    taken += 1;
                 }
-            });
-            taken
-        });
+                NextCommand::None => {
+                    mailbox.bell().drain();
+                    mailbox.bell().is_rung.swap(false, Ordering::AcqRel);
+                }
+                NextCommand::Closed => break,
+            }
+        }
         sender.join().unwrap();
-        assert_eq!(shard.join().unwrap(), sent);
+        assert_eq!(taken, sent);
     }
 }

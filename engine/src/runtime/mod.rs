@@ -12,6 +12,7 @@ pub mod dtls;
 mod event_loop;
 pub mod host;
 pub mod mailbox;
+mod readiness;
 mod seat;
 pub mod socket;
 
@@ -103,7 +104,11 @@ pub fn start(plan: &HostPlan, notify: Notify) -> Result<Shards, StartError> {
     register_membarrier();
     // The DTLS library panics without a default. An error says that there is one.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let bells: Vec<Arc<Bell>> = plan.shards.iter().map(|_| Arc::default()).collect();
+    let bells = plan
+        .shards
+        .iter()
+        .map(|shard| Bell::new().map(Arc::new).map_err(|source| StartError::System { index: shard.index, source }));
+    let bells: Vec<Arc<Bell>> = bells.collect::<Result<_, _>>()?;
     let (dtls, ports) = DtlsThread::start(bells.iter().map(ringer).collect(), pin(plan))?;
     let mut threads = ShardThreads { shards: Vec::new(), dtls };
     let mut starting = Vec::new();

@@ -101,8 +101,7 @@ impl Participant {
             [0..=3, ..] => self.check_answers += 1,
             [128..=191, 192..=223, ..] => match self.inn.decrypt_rtcp(datagram) {
                 Ok(compound) => {
-                    let reports =
-                        rtcp::packet::unmarshal(&mut compound.clone()).expect("RTCP that holds together");
+                    let reports = rtcp::packet::unmarshal(&mut compound.clone()).expect("RTCP that holds together");
                     self.reports.extend(reports);
                 }
                 Err(error) => self.on_unopened(&error),

@@ -17,10 +17,9 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Instant;
 
-use glommio::net::TcpStream;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use self::address::Family;
@@ -98,12 +97,9 @@ impl UdpSocket {
         self.port
     }
 
-    /// The same socket as glommio's ring knows it, for waiting until there is something to receive; to be called on an
-    /// executor. glommio treats it as a stream, which makes no difference to a peek.
-    pub(super) fn try_clone_stream(&self) -> io::Result<TcpStream> {
-        let descriptor = self.socket.try_clone()?.into_raw_fd();
-        // SAFETY: the descriptor is open, is a socket, and nothing else owns it any more.
-        Ok(unsafe { TcpStream::from_raw_fd(descriptor) })
+    /// A descriptor of the same socket, for waiting until there is something to receive.
+    pub(super) fn try_clone(&self) -> io::Result<OwnedFd> {
+        self.socket.try_clone()
     }
 
     /// Fills `batch` with what waits in the socket; returns how many datagrams that is. `now` is the turn's time.
