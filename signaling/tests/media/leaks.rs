@@ -20,6 +20,7 @@ async fn fifty_joins_and_leaves_bring_every_count_back() -> Result<(), PeerError
     // One who stays, so that the channel, and its publisher's consumers, live on.
     let mut host = Participant::join(service.join_options("host", "leaks")?).await?;
     let publisher = host.publish_audio().await?;
+    host.open_receive(host.transport_options()).await?;
     sleep(Duration::from_secs(2)).await;
     let before = service.metrics().await?.gauges();
     assert!(before.values().any(|value| *value > 0.0), "no gauge tells of the host: {before:?}");

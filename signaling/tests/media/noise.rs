@@ -11,12 +11,10 @@ use crate::scene::Scene;
 
 /// Lengths up to beyond what an Ethernet carries.
 const LEN_MAX: usize = 1600;
-/// Between two lengths that each first byte is tried with; with the offset of the first byte, all lengths have their turn.
-const LEN_STEP: usize = 8;
 /// Larger than any slot, up to the largest that UDP over IPv4 carries.
 const OVERSIZED: [usize; 5] = [2049, 4096, 9000, 32_768, 65_507];
 
-/// Random datagrams of every first byte, and of every length for some first byte. Gives how many of each class of RFC 7983
+/// Random datagrams of every first byte and every length. Gives how many of each class of RFC 7983
 /// were sent: STUN, what is nothing at all, and the rest.
 fn send_noise(socket: &UdpSocket, scene: &Scene) -> Result<[usize; 3], PeerError> {
     let mut random = StdRng::seed_from_u64(7983);
@@ -24,7 +22,7 @@ fn send_noise(socket: &UdpSocket, scene: &Scene) -> Result<[usize; 3], PeerError
     let mut sent = [0; 3];
     let mut bytes = [0; LEN_MAX];
     for first in 0..=255 {
-        for len in (usize::from(first) % LEN_STEP..=LEN_MAX).step_by(LEN_STEP) {
+        for len in 0..=LEN_MAX {
             random.fill_bytes(&mut bytes);
             bytes[0] = first;
             let class = match first {

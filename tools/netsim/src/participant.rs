@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use bytes::Bytes;
 use engine::security::srtp::{SrtpKeys, SrtpMaster, SrtpProfile};
 use rtp::packet::Packet;
 use shard_protocol::tables::IceCredentials;
