@@ -196,7 +196,7 @@ fn encode_shards(
         }
     }
     encode_counters(encoder, "voice_shard_datagrams", "UDP datagrams of each shard", &datagrams)?;
-    encode_counters(encoder, "voice_shard_drops", "Datagrams and packets that were not used, by reason", &drops)?;
+    encode_counters(encoder, "voice_dropped_packets", "Datagrams and packets that were not used, by reason", &drops)?;
     encode_gauges(encoder, "voice_shard_objects", "What lives in each shard", &objects)?;
 
     let by_shard = |of: fn(&ShardStats) -> u64| {
@@ -305,7 +305,7 @@ mod tests {
             "voice_latency_ms_bucket{le=\"1000.0\"} 1",
             "voice_latency_ms_bucket{le=\"+Inf\"} 2",
             "voice_latency_ms_count 2",
-            "voice_shard_drops_total{shard=\"0\",reason=\"rtp_paused\"} 1",
+            "voice_dropped_packets_total{shard=\"0\",reason=\"rtp_paused\"} 1",
             "voice_shard_sleeps_total{shard=\"0\"} 3",
             "voice_shard_command_refusals_total{shard=\"0\"} 4",
             "voice_shard_up{shard=\"0\"} 1",

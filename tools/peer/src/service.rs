@@ -64,7 +64,7 @@ impl Service {
         let media = free_media_ports()?;
         let secret = format!("{:032x}", rand::random::<u128>());
         let mut child = Command::new(&options.binary)
-            .args(["--port", &port.to_string()])
+            .args(["--port", &port.to_string(), "--http-ip", "127.0.0.1"])
             .args(["--rtc-min-port", &media.to_string(), "--rtc-max-port", &(media + MEDIA_PORTS - 1).to_string()])
             .args(["--listen-ip", "127.0.0.1", "--public-ip", "127.0.0.1", "--permissions", "token"])
             .args(["--shards", &options.shards.to_string()])
