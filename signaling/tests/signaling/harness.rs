@@ -29,7 +29,17 @@ pub(crate) const MEMBER: &str = "3146240";
 /// The binary, without what the environment of the test would say to it.
 pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_voice-service"));
-    for name in ["PORT", "NODE_ENV", "PUBLIC_IP", "REDIS_URL", "JWT_SECRET", "JWT_SECRET_FILE", "PERMISSIONS", "RUST_LOG", "SHARDS"] {
+    for name in [
+        "PORT",
+        "NODE_ENV",
+        "PUBLIC_IP",
+        "REDIS_URL",
+        "JWT_SECRET",
+        "JWT_SECRET_FILE",
+        "PERMISSIONS",
+        "RUST_LOG",
+        "SHARDS",
+    ] {
         command.env_remove(name);
     }
     command.args(arguments).stdin(Stdio::null());

@@ -17,11 +17,17 @@ async fn health_readiness_metrics_and_the_page_are_there() {
         assert_eq!(service.get(path).await.0, 404, "{path}");
     }
     let (_, page) = service.get("/").await;
-    for header in ["content-security-policy: default-src 'none'", "x-content-type-options: nosniff", "referrer-policy"] {
+    for header in ["content-security-policy: default-src 'none'", "x-content-type-options: nosniff", "referrer-policy"]
+    {
         assert!(page.contains(header), "{header} is missing");
     }
     let (_, metrics) = service.get("/metrics").await;
-    for name in ["voice_active_connections 0", "voice_producer_count{kind=\"audio\"} 0", "voice_rtp_packets_total", "voice_latency_ms_bucket"] {
+    for name in [
+        "voice_active_connections 0",
+        "voice_producer_count{kind=\"audio\"} 0",
+        "voice_rtp_packets_total",
+        "voice_latency_ms_bucket",
+    ] {
         assert!(metrics.contains(name), "{name} is missing");
     }
     assert_eq!(service.http("POST", "/signaling", "", "").await.0, 405);
