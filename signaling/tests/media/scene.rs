@@ -12,7 +12,7 @@ use crate::call::Call;
 use crate::flood::kernel_drops;
 
 /// Drops by shard and reason.
-const DROPS: &str = "voice_shard_drops_total";
+const DROPS: &str = "voice_dropped_packets_total";
 /// How much the service may hold more after an attack than before: room for its tables and its allocator to settle, far less
 /// than any attack sends.
 const GROWTH_MAX_BYTES: u64 = 24 * 1024 * 1024;
