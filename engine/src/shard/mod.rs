@@ -30,10 +30,9 @@ use self::peer::Peer;
 use self::timers::Timers;
 use crate::egress::{Staged, Staging};
 use crate::ingress::{DatagramClass, Routes};
-use crate::media::{Arrival, COPY_HEADER_LEN_MAX, Departure, Flow, Incoming};
+use crate::media::{Arrival, COPY_HEADER_LEN_MAX, Departure, Flow, InboundStream, Incoming};
 use crate::packet::{BATCH_MAX, InputBatch, OutputBatch};
 use crate::security::dtls::{DtlsRequest, DtlsResponse};
-use crate::security::srtp::ReplayWindow;
 use crate::transport::DtlsStep;
 use crate::wire::extension::ExtensionValues;
 use crate::wire::rtcp::NtpTimestamp;
@@ -247,11 +246,12 @@ impl Shard {
         let route = known.or_else(|| peer.listener.by_description(packet, &header));
         let route = route.filter(|route| route.flow == Flow::Media).ok_or(DropReason::RtpUnknownStream)?;
         let producer = producers.get_mut(route.producer).ok_or(DropReason::RtpUnknownStream)?;
-        let clock_rate_hz = producer.may_receive(route.encoding, &header)?.clock_rate_hz;
+        let clock_rate_hz = producer.codec(header.payload_type)?.clock_rate_hz;
 
         let stream = producer.stream_mut(route.encoding, header.ssrc);
         let is_begun = stream.is_some();
-        let window = stream.map_or_else(ReplayWindow::default, |stream| stream.replay);
+        let window = stream.map(|stream| stream.replay).or_else(|| peer.listener.retired(header.ssrc));
+        let window = window.unwrap_or_default();
         let index = window.estimate(header.sequence);
         window.check(index)?;
         let receiver = peer.transport.receiver().ok_or(DropReason::SrtpNoKeys)?;
@@ -260,8 +260,11 @@ impl Shard {
         // From here on the packet is the peer's own, and may leave traces.
         peer.transport.on_authenticated_packet();
         if !is_begun {
-            let replaced = producer.begin_stream(route.encoding, header.ssrc, clock_rate_hz);
-            peer.listener.learn(header.ssrc, route, replaced);
+            let stream = InboundStream::new(header.ssrc, clock_rate_hz, window);
+            peer.listener.learn(header.ssrc, route);
+            if let Some(replaced) = producer.begin_stream(route.encoding, stream) {
+                peer.listener.retire(replaced.ssrc, replaced.replay);
+            }
         }
         let stream = producer.stream_mut(route.encoding, header.ssrc).ok_or(DropReason::RtpUnknownStream)?;
         let is_newest = stream.on_packet(index, header.timestamp, received_at, self.clock.instant);
