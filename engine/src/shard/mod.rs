@@ -305,9 +305,14 @@ impl Shard {
             if let Some(Peer { transport, queue, .. }) = peers.get_mut(destination) {
                 let mut way = transport.departure();
                 while let Some(staged) = self.staging.front(queue) {
-                    if let (Some((address, source, sender, transport_sequence)), Some(consumer), Some(incoming)) =
-                        (way.as_mut(), consumers.get_mut(staged.consumer), self.incoming.get(staged.incoming as usize))
-                    {
+                    let (consumer, incoming) =
+                        (consumers.get_mut(staged.consumer), self.incoming.get(staged.incoming as usize));
+                    if let (Some(consumer), Some(incoming)) = (consumer, incoming) {
+                        let Some((address, source, sender, transport_sequence)) = way.as_mut() else {
+                            consumer.leave_out();
+                            self.staging.pop(queue);
+                            continue;
+                        };
                         let packet = &self.input.filled()[incoming.slot].bytes;
                         let len_max = COPY_HEADER_LEN_MAX + incoming.payload.len() + sender.rtp_overhead();
                         let is_appended = self.output.append(*address, *source, len_max, |out| {
