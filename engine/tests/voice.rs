@@ -16,6 +16,7 @@ use rtp::packet::Packet;
 use shard_protocol::command::PauseReason;
 use shard_protocol::event::{DtlsState, IceState};
 use shard_protocol::ids::{ConsumerId, ProducerId, RouterId};
+use shard_protocol::limits::{CNAME_LEN_MAX, CONSUMERS_PER_TRANSPORT_MAX};
 use shard_protocol::stats::DropReason;
 use shard_protocol::tables::Ssrc;
 use shard_protocol::{Command, CommandError, Event};
@@ -353,6 +354,8 @@ fn a_packet_from_another_address_or_opened_before_is_dropped_and_counted() {
 #[test]
 fn a_peer_that_falls_silent_is_sent_nothing_and_comes_back_with_its_next_check() {
     let mut call = Call::new(6, Conditions::GOOD);
+    call.speak_frames(10);
+    let before = call.heard();
     call.world.silence(call.listener);
     call.world.run_for(Duration::from_secs(40));
     let transport = call.world.transport(call.listener);
@@ -365,7 +368,30 @@ fn a_peer_that_falls_silent_is_sent_nothing_and_comes_back_with_its_next_check()
     call.world.run_for(FRAME);
     assert_eq!(call.world.events.last(), Some(&state(IceState::Completed)));
     call.speak_frames(10);
-    assert_eq!(call.heard().len(), 10);
+    let after = call.heard();
+    assert_eq!(after.len(), 10);
+    assert_seamless(&[before, after].concat());
+}
+
+#[test]
+fn a_thousand_streams_of_one_listener_are_all_reported_although_one_batch_cannot_hold_it() {
+    let mut call = Call::new(15, Conditions::GOOD);
+    let streams = CONSUMERS_PER_TRANSPORT_MAX as u32 - 1;
+    for n in 1..=streams {
+        let mut table = audio_consumer("0", LISTENER_SSRC + n);
+        table.cname = "x".repeat(CNAME_LEN_MAX);
+        call.world.consume(call.listener, call.producer, table).unwrap();
+    }
+    call.speak_frames(120);
+    let listener = call.world.participant(call.listener);
+    let reported: HashSet<u32> = listener
+        .reports
+        .iter()
+        .filter_map(|report| report.as_any().downcast_ref::<rtcp::sender_report::SenderReport>())
+        .map(|report| report.ssrc)
+        .collect();
+    assert_eq!(reported, (LISTENER_SSRC..=LISTENER_SSRC + streams).collect());
+    assert_eq!(call.world.stats().drops.count(DropReason::SendBufferFull), 0);
 }
 
 #[test]

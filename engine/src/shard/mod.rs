@@ -27,6 +27,7 @@ use shard_protocol::stats::{DropReason, ShardStats};
 
 use self::objects::{ConsumerKey, Objects, PeerKey};
 use self::peer::Peer;
+use self::reports::PROTECTED_LEN_MAX;
 use self::timers::Timers;
 use crate::egress::{Staged, Staging};
 use crate::ingress::{DatagramClass, Routes};
@@ -63,8 +64,8 @@ pub struct SendOutcome {
     pub datagrams_failed: u64,
 }
 
-/// Peers that one [`Shard::handle_timeout`] looks after; the rest are due at once again. Each sends one or two datagrams,
-/// so that what is due never fills the control batch and never holds media up for long.
+/// Peers that one [`Shard::handle_timeout`] looks after, so that reports never hold media up for long; the rest are due at
+/// once again.
 const TIMEOUTS_PER_TURN: usize = 32;
 
 /// A shard.
@@ -424,6 +425,10 @@ impl Shard {
     /// Does what is due at `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
         for _ in 0..TIMEOUTS_PER_TURN {
+            // Reports that find no room now are still due in the next turn.
+            if !self.control.has_room(PROTECTED_LEN_MAX) {
+                return;
+            }
             let Some((at, peer_key)) = self.timers.pop_due(now) else { return };
             let Some(peer) = self.objects.peers.get_mut(peer_key) else { continue };
             if peer.timer_at != Some(at) {
