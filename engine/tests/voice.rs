@@ -16,7 +16,9 @@ use rtp::packet::Packet;
 use shard_protocol::command::PauseReason;
 use shard_protocol::event::{DtlsState, IceState};
 use shard_protocol::ids::{ConsumerId, ProducerId, RouterId};
+use shard_protocol::limits::{CNAME_LEN_MAX, CONSUMERS_PER_TRANSPORT_MAX};
 use shard_protocol::stats::DropReason;
+use shard_protocol::tables::Ssrc;
 use shard_protocol::{Command, CommandError, Event};
 
 const FRAME: Duration = Duration::from_millis(20);
@@ -208,6 +210,73 @@ fn a_speaker_that_restarts_with_another_ssrc_goes_on_in_the_listeners_stream() {
 }
 
 #[test]
+fn what_was_recorded_of_a_closed_stream_neither_is_heard_nor_ends_the_next_one() {
+    let mut call = Call::new(12, Conditions::GOOD);
+    call.speak_frames(5);
+    let recorded = call.packet();
+    let recorded = call.world.participant(call.speaker).protect(&recorded);
+    call.speak_frames(5);
+    call.world.command(Command::CloseProducer { producer: call.producer });
+    // The next stream has the MID of the first, as a browser gives it.
+    call.ssrc = 0xbeef;
+    call.frames_of_ssrc = 0;
+    call.producer = call.world.publish(call.speaker, audio_producer("0", Some(0xbeef))).unwrap();
+    call.consumer = call.world.consume(call.listener, call.producer, audio_consumer("1", LISTENER_SSRC + 1)).unwrap();
+    call.speak_frames(5);
+    call.world.send(call.speaker, &recorded);
+    call.speak_frames(5);
+    call.heard();
+    let heard = call.world.participant(call.listener).take_received(LISTENER_SSRC + 1);
+    assert_eq!(heard.iter().map(frame_number).collect::<Vec<_>>(), (10..20).collect::<Vec<_>>());
+    assert_eq!(call.world.stats().drops.count(DropReason::RtpUnknownStream), 1);
+}
+
+#[test]
+fn a_stream_that_is_published_again_keeps_its_roll_over_and_takes_no_packet_twice() {
+    let mut call = Call::new(13, Conditions::GOOD);
+    // The sequence number wraps, and the speaker goes on counting.
+    call.speak_frames(40);
+    let recorded = call.packet();
+    let recorded = call.world.participant(call.speaker).protect(&recorded);
+    call.speak_frames(1);
+    call.world.command(Command::CloseProducer { producer: call.producer });
+    call.producer = call.world.publish(call.speaker, audio_producer("0", Some(SPEAKER_SSRC))).unwrap();
+    call.consumer = call.world.consume(call.listener, call.producer, audio_consumer("1", LISTENER_SSRC + 1)).unwrap();
+    call.world.send(call.speaker, &recorded);
+    call.speak_frames(20);
+    call.heard();
+    let heard = call.world.participant(call.listener).take_received(LISTENER_SSRC + 1);
+    assert_eq!(heard.iter().map(frame_number).collect::<Vec<_>>(), (41..61).collect::<Vec<_>>());
+    assert_eq!(call.world.stats().drops.count(DropReason::SrtpReplayed), 1);
+}
+
+#[test]
+fn encodings_that_number_their_packets_alike_never_go_out_under_one_number() {
+    let mut call = Call::new(14, Conditions::GOOD);
+    let mut table = audio_producer("1", Some(0xaaaa));
+    let mut second = table.encodings[0];
+    second.ssrc = Some(Ssrc(0xbbbb));
+    table.encodings.push(second);
+    let producer = call.world.publish(call.speaker, table).unwrap();
+    call.world.consume(call.listener, producer, audio_consumer("1", LISTENER_SSRC + 1)).unwrap();
+    call.first_sequence = 100;
+    for _ in 0..20 {
+        for ssrc in [0xaaaa, 0xbbbb] {
+            call.ssrc = ssrc;
+            let packet = call.packet();
+            call.world.send_rtp(call.speaker, &packet);
+        }
+        call.frame += 1;
+        call.frames_of_ssrc += 1;
+        call.world.run_for(FRAME);
+    }
+    call.heard();
+    let listener = call.world.participant(call.listener);
+    assert_eq!(listener.repeated, 0, "one index under one key, twice");
+    assert_seamless(&listener.take_received(LISTENER_SSRC + 1));
+}
+
+#[test]
 fn a_stream_goes_on_through_every_wrap_of_its_sequence_numbers() {
     let mut call = Call::new(11, Conditions::GOOD);
     // Enough for both sides to wrap, wherever the listener's numbers began.
@@ -285,6 +354,8 @@ fn a_packet_from_another_address_or_opened_before_is_dropped_and_counted() {
 #[test]
 fn a_peer_that_falls_silent_is_sent_nothing_and_comes_back_with_its_next_check() {
     let mut call = Call::new(6, Conditions::GOOD);
+    call.speak_frames(10);
+    let before = call.heard();
     call.world.silence(call.listener);
     call.world.run_for(Duration::from_secs(40));
     let transport = call.world.transport(call.listener);
@@ -297,7 +368,30 @@ fn a_peer_that_falls_silent_is_sent_nothing_and_comes_back_with_its_next_check()
     call.world.run_for(FRAME);
     assert_eq!(call.world.events.last(), Some(&state(IceState::Completed)));
     call.speak_frames(10);
-    assert_eq!(call.heard().len(), 10);
+    let after = call.heard();
+    assert_eq!(after.len(), 10);
+    assert_seamless(&[before, after].concat());
+}
+
+#[test]
+fn a_thousand_streams_of_one_listener_are_all_reported_although_one_batch_cannot_hold_it() {
+    let mut call = Call::new(15, Conditions::GOOD);
+    let streams = CONSUMERS_PER_TRANSPORT_MAX as u32 - 1;
+    for n in 1..=streams {
+        let mut table = audio_consumer("0", LISTENER_SSRC + n);
+        table.cname = "x".repeat(CNAME_LEN_MAX);
+        call.world.consume(call.listener, call.producer, table).unwrap();
+    }
+    call.speak_frames(120);
+    let listener = call.world.participant(call.listener);
+    let reported: HashSet<u32> = listener
+        .reports
+        .iter()
+        .filter_map(|report| report.as_any().downcast_ref::<rtcp::sender_report::SenderReport>())
+        .map(|report| report.ssrc)
+        .collect();
+    assert_eq!(reported, (LISTENER_SSRC..=LISTENER_SSRC + streams).collect());
+    assert_eq!(call.world.stats().drops.count(DropReason::SendBufferFull), 0);
 }
 
 #[test]

@@ -153,6 +153,11 @@ impl<T, P> Consumer<T, P> {
         }
     }
 
+    /// Says that this consumer gets no copy of a packet, which must not look like loss.
+    pub fn leave_out(&mut self) {
+        self.rewriter.break_run();
+    }
+
     /// Writes the copy of `incoming`, whose datagram is `packet`, to the start of `out`, which has room for
     /// [`COPY_HEADER_LEN_MAX`] and the payload. `None` where this consumer gets no copy of it: its codec was not
     /// negotiated, or it is older than what the consumer began with.
@@ -166,8 +171,7 @@ impl<T, P> Consumer<T, P> {
     ) -> Option<Copied> {
         let mapping = self.codecs.iter().find(|mapping| mapping.producer_payload_type == incoming.payload_type);
         let Some(CodecMapping { codec: CodecTable { payload_type, .. }, .. }) = mapping.copied() else {
-            // What is left out must not look like loss.
-            self.rewriter.break_run();
+            self.leave_out();
             return None;
         };
         let payload = packet.get(incoming.payload.clone())?;

@@ -3,6 +3,7 @@
 
 use shard_protocol::tables::{HeaderExtension, HeaderExtensionIds, PayloadType, ProducerTable, Ssrc, StreamName};
 
+use crate::security::srtp::ReplayWindow;
 use crate::wire::extension::walk_elements;
 use crate::wire::rtp::RtpHeader;
 
@@ -37,6 +38,11 @@ struct Description<P> {
     rtx_payload_types: Vec<PayloadType>,
 }
 
+/// SSRCs of one transport that have ended and whose replay windows are kept. Their key lives on, so without its window a
+/// recorded packet would pass as the first of a new stream, and one that is published again would have lost its roll-over
+/// counter. A publisher that changes its SSRC more often forgets the oldest, to no harm but its own.
+const RETIRED_MAX: usize = 32;
+
 /// The routes of one transport's incoming packets.
 ///
 /// Bounded by signaling's limits: at most two SSRCs an encoding are known at a time, because one that is learnt replaces
@@ -45,11 +51,13 @@ struct Description<P> {
 pub struct RtpListener<P> {
     by_ssrc: Vec<(Ssrc, StreamRoute<P>)>,
     descriptions: Vec<Description<P>>,
+    /// Longest ago first.
+    retired: Vec<(Ssrc, ReplayWindow)>,
 }
 
 impl<P> Default for RtpListener<P> {
     fn default() -> Self {
-        Self { by_ssrc: Vec::new(), descriptions: Vec::new() }
+        Self { by_ssrc: Vec::new(), descriptions: Vec::new(), retired: Vec::new() }
     }
 }
 
@@ -94,9 +102,13 @@ impl<P: Copy + Eq> RtpListener<P> {
     }
 
     /// The way of a packet whose SSRC is not known, by what its extensions and payload type say. Nothing is learnt: the
-    /// packet is not authenticated yet.
+    /// packet is not authenticated yet. An SSRC that has ended finds no way by this: what still comes of it is late, or
+    /// recorded.
     pub fn by_description(&self, packet: &[u8], header: &RtpHeader) -> Option<StreamRoute<P>> {
         let block = header.extension?;
+        if self.retired(header.ssrc).is_some() {
+            return None;
+        }
         self.descriptions.iter().find_map(|known| {
             let mid_id = known.ids.id(HeaderExtension::Mid)?;
             let rid_id = known.ids.id(HeaderExtension::RtpStreamId);
@@ -130,12 +142,24 @@ impl<P: Copy + Eq> RtpListener<P> {
         })
     }
 
-    /// Remembers that `ssrc` goes `route`, instead of `replaced`.
-    pub fn learn(&mut self, ssrc: Ssrc, route: StreamRoute<P>, replaced: Option<Ssrc>) {
-        self.by_ssrc.retain(|(known, _)| Some(*known) != replaced && *known != ssrc);
-        // The SSRC that signaling told for this flow, if it never came, is replaced too.
-        self.by_ssrc.retain(|(_, known)| *known != route);
+    /// Remembers that `ssrc` goes `route`, and no other does.
+    pub fn learn(&mut self, ssrc: Ssrc, route: StreamRoute<P>) {
+        self.by_ssrc.retain(|(known_ssrc, known)| *known_ssrc != ssrc && *known != route);
         self.by_ssrc.push((ssrc, route));
+        self.retired.retain(|(known, _)| *known != ssrc);
+    }
+
+    /// Keeps the replay window of a stream that has ended.
+    pub fn retire(&mut self, ssrc: Ssrc, replay: ReplayWindow) {
+        if self.retired.len() == RETIRED_MAX {
+            self.retired.remove(0);
+        }
+        self.retired.push((ssrc, replay));
+    }
+
+    /// The replay window of `ssrc`, where that has ended.
+    pub fn retired(&self, ssrc: Ssrc) -> Option<ReplayWindow> {
+        self.retired.iter().find(|(known, _)| *known == ssrc).map(|(_, replay)| *replay)
     }
 }
 
@@ -202,9 +226,11 @@ mod tests {
         listener.add(1, &table(b"0", &[(Some(5), None)]));
         let media = StreamRoute { producer: 1, encoding: 0, flow: Flow::Media };
         for ssrc in 100..1100 {
-            listener.learn(Ssrc(ssrc), media, Some(Ssrc(ssrc - 1)));
+            listener.learn(Ssrc(ssrc), media);
+            listener.retire(Ssrc(ssrc - 1), ReplayWindow::default());
         }
         assert_eq!(listener.by_ssrc, [(Ssrc(1099), media)]);
+        assert_eq!(listener.retired.len(), RETIRED_MAX);
         listener.remove(1);
         assert!(listener.by_ssrc.is_empty() && listener.descriptions.is_empty());
     }

@@ -5,22 +5,16 @@ use std::time::Instant;
 use shard_protocol::command::{PauseReason, PauseReasons};
 use shard_protocol::ids::ProducerId;
 use shard_protocol::stats::DropReason;
-use shard_protocol::tables::{CodecTable, MediaKind, ProducerTable, Ssrc};
+use shard_protocol::tables::{CodecTable, MediaKind, PayloadType, ProducerTable, Ssrc};
 
 use super::rewrite::RunId;
 use super::stream::InboundStream;
-use crate::wire::rtp::RtpHeader;
-
-/// SSRCs that an encoding once had and that are not taken again: their replay windows are gone, so old packets of
-/// theirs would pass. A publisher that restarts more often within one producer forgets the oldest.
-const RETIRED_SSRCS_MAX: usize = 8;
 
 /// One encoding of a producer with the stream that it is received as.
 #[derive(Debug, Default)]
 struct Encoding {
     stream: Option<InboundStream>,
-    retired: Vec<Ssrc>,
-    /// How often the SSRC has changed.
+    /// Which of the producer's streams it is, for [`RunId`].
     clock: u32,
 }
 
@@ -39,6 +33,9 @@ pub struct Producer<T, C> {
     encodings: Vec<Encoding>,
     paused: PauseReasons,
     run: u32,
+    /// Streams that have begun. No two have one clock: were two encodings in one run, their packets of the same number would
+    /// go out with one index, which under AES-GCM gives the key stream away.
+    clocks: u32,
 }
 
 impl<T, C> Producer<T, C> {
@@ -53,6 +50,7 @@ impl<T, C> Producer<T, C> {
             table,
             paused,
             run: 0,
+            clocks: 0,
         }
     }
 
@@ -100,26 +98,18 @@ impl<T, C> Producer<T, C> {
         self.encodings.iter_mut().filter_map(|encoding| encoding.stream.as_mut())
     }
 
-    /// The codec of a packet with `header`, if `encoding` may receive it; asked before the packet is authenticated, so
-    /// nothing changes.
-    pub fn may_receive(&self, encoding: usize, header: &RtpHeader) -> Result<&CodecTable, DropReason> {
-        match self.encodings.get(encoding) {
-            Some(encoding) if !encoding.retired.contains(&header.ssrc) => {}
-            _ => return Err(DropReason::RtpUnknownStream),
-        }
-        let codec = self.table.codecs.iter().find(|codec| codec.payload_type == header.payload_type);
+    /// The codec of the packets with `payload_type`.
+    pub fn codec(&self, payload_type: PayloadType) -> Result<&CodecTable, DropReason> {
+        let codec = self.table.codecs.iter().find(|codec| codec.payload_type == payload_type);
         codec.ok_or(DropReason::RtpUnknownPayloadType)
     }
 
-    /// Begins the stream `ssrc` of `encoding`, whose first packet has been authenticated, and tells which SSRC it replaces.
-    pub fn begin_stream(&mut self, encoding: usize, ssrc: Ssrc, clock_rate_hz: u32) -> Option<Ssrc> {
+    /// Begins `stream` as that of `encoding`, once its first packet has been authenticated, and gives the one that it
+    /// replaces.
+    pub fn begin_stream(&mut self, encoding: usize, stream: InboundStream) -> Option<InboundStream> {
         let encoding = self.encodings.get_mut(encoding)?;
-        let replaced = encoding.stream.replace(InboundStream::new(ssrc, clock_rate_hz)).map(|stream| stream.ssrc)?;
-        if encoding.retired.len() == RETIRED_SSRCS_MAX {
-            encoding.retired.remove(0);
-        }
-        encoding.retired.push(replaced);
-        encoding.clock = encoding.clock.wrapping_add(1);
-        Some(replaced)
+        encoding.clock = self.clocks;
+        self.clocks = self.clocks.wrapping_add(1);
+        encoding.stream.replace(stream)
     }
 }

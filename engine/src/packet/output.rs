@@ -103,6 +103,11 @@ impl OutputBatch {
         })
     }
 
+    /// Whether a datagram of `len_max` bytes is sure to fit.
+    pub fn has_room(&self, len_max: usize) -> bool {
+        self.arena.len() - self.used >= len_max && self.entries.len() < MESSAGES_MAX
+    }
+
     /// Appends one datagram of at most `len_max` bytes that `write` puts into the room it is given, returning its length;
     /// 0 appends nothing. The datagram joins the last message where that has the same addresses and the kernel can cut
     /// them apart. `false`, without calling `write`, when the batch has no room left.
@@ -113,7 +118,7 @@ impl OutputBatch {
         len_max: usize,
         write: impl FnOnce(&mut [u8]) -> usize,
     ) -> bool {
-        if self.arena.len() - self.used < len_max || self.entries.len() == MESSAGES_MAX {
+        if !self.has_room(len_max) {
             return false;
         }
         let start = self.used;

@@ -27,13 +27,13 @@ use shard_protocol::stats::{DropReason, ShardStats};
 
 use self::objects::{ConsumerKey, Objects, PeerKey};
 use self::peer::Peer;
+use self::reports::PROTECTED_LEN_MAX;
 use self::timers::Timers;
 use crate::egress::{Staged, Staging};
 use crate::ingress::{DatagramClass, Routes};
-use crate::media::{Arrival, COPY_HEADER_LEN_MAX, Departure, Flow, Incoming};
+use crate::media::{Arrival, COPY_HEADER_LEN_MAX, Departure, Flow, InboundStream, Incoming};
 use crate::packet::{BATCH_MAX, InputBatch, OutputBatch};
 use crate::security::dtls::{DtlsRequest, DtlsResponse};
-use crate::security::srtp::ReplayWindow;
 use crate::transport::DtlsStep;
 use crate::wire::extension::ExtensionValues;
 use crate::wire::rtcp::NtpTimestamp;
@@ -64,8 +64,8 @@ pub struct SendOutcome {
     pub datagrams_failed: u64,
 }
 
-/// Peers that one [`Shard::handle_timeout`] looks after; the rest are due at once again. Each sends one or two datagrams,
-/// so that what is due never fills the control batch and never holds media up for long.
+/// Peers that one [`Shard::handle_timeout`] looks after, so that reports never hold media up for long; the rest are due at
+/// once again.
 const TIMEOUTS_PER_TURN: usize = 32;
 
 /// A shard.
@@ -247,11 +247,12 @@ impl Shard {
         let route = known.or_else(|| peer.listener.by_description(packet, &header));
         let route = route.filter(|route| route.flow == Flow::Media).ok_or(DropReason::RtpUnknownStream)?;
         let producer = producers.get_mut(route.producer).ok_or(DropReason::RtpUnknownStream)?;
-        let clock_rate_hz = producer.may_receive(route.encoding, &header)?.clock_rate_hz;
+        let clock_rate_hz = producer.codec(header.payload_type)?.clock_rate_hz;
 
         let stream = producer.stream_mut(route.encoding, header.ssrc);
         let is_begun = stream.is_some();
-        let window = stream.map_or_else(ReplayWindow::default, |stream| stream.replay);
+        let window = stream.map(|stream| stream.replay).or_else(|| peer.listener.retired(header.ssrc));
+        let window = window.unwrap_or_default();
         let index = window.estimate(header.sequence);
         window.check(index)?;
         let receiver = peer.transport.receiver().ok_or(DropReason::SrtpNoKeys)?;
@@ -260,8 +261,11 @@ impl Shard {
         // From here on the packet is the peer's own, and may leave traces.
         peer.transport.on_authenticated_packet();
         if !is_begun {
-            let replaced = producer.begin_stream(route.encoding, header.ssrc, clock_rate_hz);
-            peer.listener.learn(header.ssrc, route, replaced);
+            let stream = InboundStream::new(header.ssrc, clock_rate_hz, window);
+            peer.listener.learn(header.ssrc, route);
+            if let Some(replaced) = producer.begin_stream(route.encoding, stream) {
+                peer.listener.retire(replaced.ssrc, replaced.replay);
+            }
         }
         let stream = producer.stream_mut(route.encoding, header.ssrc).ok_or(DropReason::RtpUnknownStream)?;
         let is_newest = stream.on_packet(index, header.timestamp, received_at, self.clock.instant);
@@ -302,9 +306,14 @@ impl Shard {
             if let Some(Peer { transport, queue, .. }) = peers.get_mut(destination) {
                 let mut way = transport.departure();
                 while let Some(staged) = self.staging.front(queue) {
-                    if let (Some((address, source, sender, transport_sequence)), Some(consumer), Some(incoming)) =
-                        (way.as_mut(), consumers.get_mut(staged.consumer), self.incoming.get(staged.incoming as usize))
-                    {
+                    let (consumer, incoming) =
+                        (consumers.get_mut(staged.consumer), self.incoming.get(staged.incoming as usize));
+                    if let (Some(consumer), Some(incoming)) = (consumer, incoming) {
+                        let Some((address, source, sender, transport_sequence)) = way.as_mut() else {
+                            consumer.leave_out();
+                            self.staging.pop(queue);
+                            continue;
+                        };
                         let packet = &self.input.filled()[incoming.slot].bytes;
                         let len_max = COPY_HEADER_LEN_MAX + incoming.payload.len() + sender.rtp_overhead();
                         let is_appended = self.output.append(*address, *source, len_max, |out| {
@@ -416,6 +425,10 @@ impl Shard {
     /// Does what is due at `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
         for _ in 0..TIMEOUTS_PER_TURN {
+            // Reports that find no room now are still due in the next turn.
+            if !self.control.has_room(PROTECTED_LEN_MAX) {
+                return;
+            }
             let Some((at, peer_key)) = self.timers.pop_due(now) else { return };
             let Some(peer) = self.objects.peers.get_mut(peer_key) else { continue };
             if peer.timer_at != Some(at) {

@@ -198,13 +198,16 @@ impl Objects {
     }
 
     fn close_producer_key(&mut self, key: ProducerKey) {
-        let Some(producer) = self.producers.remove(key) else { return };
+        let Some(mut producer) = self.producers.remove(key) else { return };
         self.producer_keys.remove(&producer.id);
-        for consumer in producer.consumers {
+        for consumer in std::mem::take(&mut producer.consumers) {
             self.close_consumer_key(consumer);
         }
         if let Some(peer) = self.peers.get_mut(producer.transport) {
             peer.listener.remove(key);
+            for stream in producer.streams_mut() {
+                peer.listener.retire(stream.ssrc, stream.replay);
+            }
             peer.producers.retain(|&known| known != key);
         }
     }

@@ -28,6 +28,8 @@ pub(super) struct Peer {
     pub(super) timer_at: Option<Instant>,
     /// When RTCP reports are due.
     pub(super) reports_at: Option<Instant>,
+    /// With which consumer they go on, where they found no room for all.
+    pub(super) reports_from: usize,
     /// The round trip as this peer's receiver reports tell it.
     pub(super) receiver_round_trip: Option<Duration>,
     /// The round trip as this peer's answers to our receiver reference times tell it.
@@ -51,6 +53,7 @@ impl Peer {
             queue: Queue::default(),
             timer_at: None,
             reports_at: None,
+            reports_from: 0,
             receiver_round_trip: None,
             sender_round_trip: None,
             has_news: false,

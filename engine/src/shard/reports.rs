@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use shard_protocol::limits::CNAME_LEN_MAX;
 use shard_protocol::stats::DropReason;
 use shard_protocol::tables::{MediaKind, Ssrc};
 
@@ -9,7 +10,8 @@ use super::Shard;
 use super::objects::{ConsumerKey, Objects, PeerKey};
 use crate::media::Flow;
 use crate::wire::rtcp::{
-    Compound, CompoundWriter, NtpTimestamp, Packet, ReportBlocks, ReportItem, SenderStatement, round_trip,
+    Compound, CompoundWriter, NtpTimestamp, Packet, ReportBlocks, ReportItem, SENDER_REPORT_LEN, SenderStatement,
+    round_trip, source_description_len,
 };
 
 /// Between two reports to one peer. RFC 3550 section 6.2 has five seconds as the least for two-way media; browsers report
@@ -21,6 +23,15 @@ const REPORT_SLOT: Duration = Duration::from_millis(250);
 
 /// Bytes of one compound packet: with SRTCP, UDP and IPv6 it keeps below 1280, the least path MTU of IPv6.
 const COMPOUND_LEN_MAX: usize = 1200;
+
+/// What SRTCP adds at most: a tag of AES-GCM and the index.
+const OVERHEAD_MAX: usize = 16 + 4;
+
+/// Bytes of one compound packet as it goes out.
+pub(super) const PROTECTED_LEN_MAX: usize = COMPOUND_LEN_MAX + OVERHEAD_MAX;
+
+/// Bytes of one consumer's report with its canonical name.
+const STATEMENT_LEN_MAX: usize = SENDER_REPORT_LEN + source_description_len(CNAME_LEN_MAX);
 
 /// Who reports to publishers. Any SSRC does that no consumer has; signaling gives consumers none below 2^16.
 const REPORTER: Ssrc = Ssrc(1);
@@ -89,35 +100,40 @@ impl Shard {
         }
     }
 
-    /// Reports to a peer if it is time: what it sends is received, and what it receives was sent.
+    /// Reports to a peer if it is time: what it sends is received, and what it receives was sent. A peer with a thousand
+    /// consumers can need more than the control batch holds; its reports stay due until the rest has gone out too.
     pub(super) fn report_if_due(&mut self, peer_key: PeerKey, now: Instant) {
         let Some(peer) = self.objects.peers.get_mut(peer_key) else { return };
         if peer.reports_at.is_none_or(|at| now < at) {
             return;
         }
         let consumers = std::mem::take(&mut peer.consumers);
+        let from = std::mem::take(&mut peer.reports_from);
         let mut room = [0; COMPOUND_LEN_MAX];
-        let mut len = self.write_receiver_report(peer_key, now, &mut room);
-        for (ssrc, consumer) in &consumers {
+        let mut len = if from == 0 { self.write_receiver_report(peer_key, now, &mut room) } else { 0 };
+        let mut left_at = None;
+        for (place, (ssrc, consumer)) in consumers.iter().enumerate().skip(from) {
+            if room.len() - len < STATEMENT_LEN_MAX {
+                self.send_compound(peer_key, &room[..len]);
+                len = 0;
+                if !self.control.has_room(PROTECTED_LEN_MAX) {
+                    left_at = Some(place);
+                    break;
+                }
+            }
             let Some((statement, kind)) = self.take_statement(*consumer, now) else { continue };
             if kind == MediaKind::Audio {
                 self.observe_latency(peer_key, *consumer);
             }
-            let appended = self.write_sender_report(*consumer, *ssrc, &statement, &mut room[len..]);
-            len += match appended {
-                0 => {
-                    self.send_compound(peer_key, &room[..len]);
-                    len = 0;
-                    self.write_sender_report(*consumer, *ssrc, &statement, &mut room)
-                }
-                appended => appended,
-            };
+            len += self.write_sender_report(*consumer, *ssrc, &statement, &mut room[len..]);
         }
         self.send_compound(peer_key, &room[..len]);
-        if let Some(peer) = self.objects.peers.get_mut(peer_key) {
-            peer.consumers = consumers;
+        let Some(peer) = self.objects.peers.get_mut(peer_key) else { return };
+        peer.consumers = consumers;
+        match left_at {
+            Some(place) => peer.reports_from = place,
+            None => self.schedule_reports(peer_key, now),
         }
-        self.schedule_reports(peer_key, now);
     }
 
     /// Writes what was received from a peer, with a reference time for it to send back; 0 where nothing was.
