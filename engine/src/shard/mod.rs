@@ -68,6 +68,10 @@ pub struct SendOutcome {
 /// once again.
 const TIMEOUTS_PER_TURN: usize = 32;
 
+/// Requests to the handshakes that wait before a peer's datagram is refused. A turn makes a batch of them at most and they
+/// are taken after each, so only a handshake thread that is stuck lets it come to this.
+const HANDSHAKE_REQUESTS_MAX: usize = 4 * BATCH_MAX;
+
 /// A shard.
 pub struct Shard {
     objects: Objects,
@@ -84,6 +88,7 @@ pub struct Shard {
     /// Everything else: answers to checks, handshakes, reports. It goes out first.
     control: OutputBatch,
     control_is_out: bool,
+    /// At most [`HANDSHAKE_REQUESTS_MAX`], and one beginning or end for each transport.
     handshakes: VecDeque<DtlsRequest>,
     answers: VecDeque<Event>,
     /// Peers whose change of state waits to be told; each stands here once.
@@ -372,10 +377,15 @@ impl Shard {
         let (source, local) = (entry.source, entry.local);
         let datagram = entry.datagram().ok_or(DropReason::Oversized)?;
         let peer = self.objects.peers.get_mut(peer_key).ok_or(DropReason::UnknownAddress)?;
+        if self.handshakes.len() >= HANDSHAKE_REQUESTS_MAX {
+            return Err(DropReason::DtlsOverload);
+        }
         match peer.transport.handle_dtls(now, datagram)? {
             DtlsStep::Handshake(request) => self.handshakes.push_back(request),
             DtlsStep::Resend(bytes) => {
-                self.control.append(source, local, bytes.len(), |out| write(out, bytes));
+                if !self.control.append(source, local, bytes.len(), |out| write(out, bytes)) {
+                    return Err(DropReason::SendBufferFull);
+                }
             }
             DtlsStep::Ignored => {}
         }
@@ -516,7 +526,16 @@ impl Shard {
         }
         self.routes.remove_ufrag(peer.transport.ufrag().as_bytes());
         if peer.transport.is_handshaking() {
-            self.handshakes.push_back(DtlsRequest::Stop { transport: peer.transport.id });
+            let transport = peer.transport.id;
+            let mut is_begun = true;
+            self.handshakes.retain(|request| {
+                let is_its_own = request.transport() == transport;
+                is_begun &= !(is_its_own && matches!(request, DtlsRequest::Start { .. }));
+                !is_its_own
+            });
+            if is_begun {
+                self.handshakes.push_back(DtlsRequest::Stop { transport });
+            }
         }
     }
 }
