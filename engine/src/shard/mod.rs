@@ -233,14 +233,14 @@ impl Shard {
         }
         let peer = self.routes.by_address(&source).ok_or(DropReason::UnknownAddress)?;
         match class {
-            DatagramClass::Rtp => self.on_rtp(slot, peer, now),
+            DatagramClass::Rtp => self.on_rtp(slot, peer),
             DatagramClass::Rtcp => self.on_rtcp(slot, peer, now),
             _ => self.on_dtls(slot, peer, now),
         }
     }
 
     /// Opens a media packet and stages a copy of it for each consumer of its producer.
-    fn on_rtp(&mut self, slot: usize, peer_key: PeerKey, now: Instant) -> Result<(), DropReason> {
+    fn on_rtp(&mut self, slot: usize, peer_key: PeerKey) -> Result<(), DropReason> {
         let Objects { peers, producers, consumers, .. } = &mut self.objects;
         let entry = &mut self.input.filled_mut()[slot];
         let received_at = entry.received_at;
@@ -279,7 +279,6 @@ impl Shard {
         if !producer.is_flowing() {
             return Err(DropReason::RtpPaused);
         }
-        producer.newest_packet_at = Some(now);
 
         let arrival = Arrival { id: producer.run_id(route.encoding), index, timestamp: header.timestamp, is_newest };
         let incoming = Incoming {
@@ -463,11 +462,6 @@ impl Shard {
     /// The next request to the handshakes.
     pub fn poll_dtls(&mut self) -> Option<DtlsRequest> {
         self.handshakes.pop_front()
-    }
-
-    /// Whether an event waits.
-    pub fn has_events(&self) -> bool {
-        !(self.answers.is_empty() && self.news.is_empty())
     }
 
     /// The next event; only to be asked for when there is room for it. Answers come in the order of their commands; of the
