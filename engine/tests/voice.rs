@@ -514,6 +514,28 @@ fn what_cannot_be_made_is_refused_and_changes_nothing() {
 }
 
 #[test]
+fn an_address_that_its_peer_has_left_is_free_for_another_and_no_sooner() {
+    let mut call = Call::new(17, Conditions::GOOD);
+    let address = "192.0.2.66:5000".parse().unwrap();
+    let check = call.world.participant(call.speaker).check();
+    call.world.send_from(address, &check);
+    // The speaker's own checks bring it back to where it was.
+    for (seconds, refused) in [(5, 1), (20, 2), (10, 2)] {
+        call.world.run_for(Duration::from_secs(seconds));
+        let check = call.world.participant(call.listener).check();
+        call.world.send_from(address, &check);
+        call.world.run_for(FRAME);
+        assert_eq!(call.world.stats().drops.count(DropReason::StunAddressTaken), refused);
+    }
+    // The listener's, where the speaker is heard no more.
+    let packet = call.packet();
+    let datagram = call.world.participant(call.speaker).protect(&packet);
+    call.world.send_from(address, &datagram);
+    call.world.run_for(FRAME);
+    assert_eq!(call.world.stats().drops.count(DropReason::RtpUnknownStream), 1);
+}
+
+#[test]
 fn requests_that_a_stuck_handshake_thread_leaves_stay_few() {
     let mut world = World::new(16, Conditions::GOOD);
     let router = world.add_router();

@@ -349,8 +349,12 @@ impl Shard {
         let datagram = entry.datagram().ok_or(DropReason::Oversized)?;
         let request = BindingRequest::parse(datagram)?;
         let peer_key = self.routes.by_ufrag(request.local_ufrag()).ok_or(DropReason::StunUnknownUser)?;
-        if self.routes.is_taken(&source, peer_key) {
-            return Err(DropReason::StunAddressTaken);
+        if let Some(owner_key) = self.routes.by_address(&source).filter(|&owner| owner != peer_key) {
+            let owner = self.objects.peers.get_mut(owner_key);
+            if !owner.is_none_or(|owner| owner.transport.try_release_address(now, source)) {
+                return Err(DropReason::StunAddressTaken);
+            }
+            self.routes.remove_address(&source, owner_key);
         }
         let peer = self.objects.peers.get_mut(peer_key).ok_or(DropReason::StunUnknownUser)?;
         let mut outcome = Err(DropReason::SendBufferFull);
