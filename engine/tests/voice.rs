@@ -514,6 +514,54 @@ fn what_cannot_be_made_is_refused_and_changes_nothing() {
 }
 
 #[test]
+fn an_address_that_its_peer_has_left_is_free_for_another_and_no_sooner() {
+    let mut call = Call::new(17, Conditions::GOOD);
+    let address = "192.0.2.66:5000".parse().unwrap();
+    let check = call.world.participant(call.speaker).check();
+    call.world.send_from(address, &check);
+    // The speaker's own checks bring it back to where it was.
+    for (seconds, refused) in [(5, 1), (20, 2), (10, 2)] {
+        call.world.run_for(Duration::from_secs(seconds));
+        let check = call.world.participant(call.listener).check();
+        call.world.send_from(address, &check);
+        call.world.run_for(FRAME);
+        assert_eq!(call.world.stats().drops.count(DropReason::StunAddressTaken), refused);
+    }
+    // The listener's, where the speaker is heard no more.
+    let packet = call.packet();
+    let datagram = call.world.participant(call.speaker).protect(&packet);
+    call.world.send_from(address, &datagram);
+    call.world.run_for(FRAME);
+    assert_eq!(call.world.stats().drops.count(DropReason::RtpUnknownStream), 1);
+}
+
+#[test]
+fn requests_that_a_stuck_handshake_thread_leaves_stay_few() {
+    let mut world = World::new(16, Conditions::GOOD);
+    let router = world.add_router();
+    let links: Vec<_> = (0..8).map(|_| world.add_link(router)).collect();
+    let local = std::net::IpAddr::from([203, 0, 113, 1]);
+    // One record with one byte of a certificate.
+    let piece = [22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 13, 11, 0, 0, 9, 0, 2, 0, 0, 0, 0, 0, 1, 7];
+    for link in &links {
+        let (source, check) = (world.participant(*link).address, world.participant(*link).check());
+        let now = world.now();
+        for datagram in std::iter::once(&check[..]).chain(std::iter::repeat_n(&piece[..], 100)) {
+            assert!(world.shard.input_mut().push(datagram, source, local, now));
+            world.shard.handle_input(now);
+            while world.shard.poll_output(now).is_some() {}
+        }
+    }
+    assert!(world.shard.stats_mut().drops.count(DropReason::DtlsOverload) > 400);
+    let transports: Vec<_> = links.iter().map(|link| world.transport(*link)).collect();
+    for transport in &transports[1..] {
+        world.shard.handle_command(Command::CloseTransport { transport: *transport });
+    }
+    let left: Vec<_> = std::iter::from_fn(|| world.shard.poll_dtls()).collect();
+    assert!(left.len() <= 101 && left.iter().all(|request| request.transport() == transports[0]), "{}", left.len());
+}
+
+#[test]
 fn a_participant_cannot_take_the_address_of_another() {
     let mut call = Call::new(10, Conditions::GOOD);
     let victim = call.world.participant(call.listener).address;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 /// The two look-up tables of a shard, for keys `K` of its transports.
 ///
 /// Entries come only from signaling (fragments) and from authenticated ICE checks (addresses), and go with their
-/// transport, so both tables are bounded by the number of transports. The hashes are keyed at random: whoever chooses
+/// transport, so both tables are bounded by the number of transports and by how many addresses each may have. The hashes are keyed at random: whoever chooses
 /// its address cannot choose its bucket.
 pub struct Routes<K> {
     by_address: HashMap<SocketAddr, K, ahash::RandomState>,
@@ -46,16 +46,11 @@ impl<K: Copy + Eq> Routes<K> {
         self.by_ufrag.remove(ufrag);
     }
 
-    /// Whether `source` is another transport's than that of `key`. Such an address is never taken over: a participant that
-    /// forges another's source address would cut that one off.
-    pub fn is_taken(&self, source: &SocketAddr, key: K) -> bool {
-        self.by_address.get(source).is_some_and(|&owner| owner != key)
-    }
-
-    /// Enters a validated address that is not taken.
+    /// Enters a validated address that is no other transport's. Such a one is never taken over while its owner uses it: a
+    /// participant that forges another's source address would cut that one off.
     pub fn add_address(&mut self, source: SocketAddr, key: K) {
-        debug_assert!(!self.is_taken(&source, key));
-        self.by_address.insert(source, key);
+        let before = self.by_address.insert(source, key);
+        debug_assert!(before.is_none_or(|owner| owner == key));
     }
 
     /// Takes an address out, if it is still that of `key`.
@@ -80,7 +75,6 @@ mod tests {
         let mut routes = Routes::with_capacity(4);
         let address = SocketAddr::from(([127, 0, 0, 1], 5000));
         routes.add_address(address, 1);
-        assert!(routes.is_taken(&address, 2) && !routes.is_taken(&address, 1));
         routes.remove_address(&address, 2);
         assert_eq!(routes.by_address(&address), Some(1));
         routes.remove_address(&address, 1);

@@ -1,11 +1,9 @@
 //! A stream that a participant sends, and how its packets are found.
 
-use std::time::Instant;
-
 use shard_protocol::command::{PauseReason, PauseReasons};
 use shard_protocol::ids::ProducerId;
 use shard_protocol::stats::DropReason;
-use shard_protocol::tables::{CodecTable, MediaKind, PayloadType, ProducerTable, Ssrc};
+use shard_protocol::tables::{CodecTable, PayloadType, ProducerTable, Ssrc};
 
 use super::rewrite::RunId;
 use super::stream::InboundStream;
@@ -27,8 +25,6 @@ pub struct Producer<T, C> {
     pub transport: T,
     /// Who gets a copy, in the order of their making.
     pub consumers: Vec<C>,
-    /// When the newest packet that may be forwarded came.
-    pub newest_packet_at: Option<Instant>,
     table: ProducerTable,
     encodings: Vec<Encoding>,
     paused: PauseReasons,
@@ -45,18 +41,12 @@ impl<T, C> Producer<T, C> {
             id,
             transport,
             consumers: Vec::new(),
-            newest_packet_at: None,
             encodings: table.encodings.iter().map(|_| Encoding::default()).collect(),
             table,
             paused,
             run: 0,
             clocks: 0,
         }
-    }
-
-    /// Audio or video.
-    pub fn kind(&self) -> MediaKind {
-        self.table.kind
     }
 
     /// Its parameters.

@@ -175,6 +175,19 @@ impl IceAgent {
         self.on_state_input(StateInput::ConsentLost)
     }
 
+    /// Lets go of the peer's address `remote` if the peer has left it: it is not selected, and no check has come from it for
+    /// [`CONSENT_TIMEOUT`]. Says whether it is free.
+    pub fn try_release(&mut self, now: Instant, remote: SocketAddr) -> bool {
+        let is_left = |valid: &ValidTuple| {
+            Some(valid.tuple) != self.selected && now.saturating_duration_since(valid.heard_at) >= CONSENT_TIMEOUT
+        };
+        let is_free = self.tuples.iter().filter(|valid| valid.tuple.remote == remote).all(is_left);
+        if is_free {
+            self.tuples.retain(|valid| valid.tuple.remote != remote);
+        }
+        is_free
+    }
+
     /// Forgets all valid tuples and gives them.
     pub fn forget_tuples(&mut self) -> Vec<AddressTuple> {
         std::mem::take(&mut self.tuples).into_iter().map(|valid| valid.tuple).collect()

@@ -68,6 +68,10 @@ pub struct SendOutcome {
 /// once again.
 const TIMEOUTS_PER_TURN: usize = 32;
 
+/// Requests to the handshakes that wait before a peer's datagram is refused. A turn makes a batch of them at most and they
+/// are taken after each, so only a handshake thread that is stuck lets it come to this.
+const HANDSHAKE_REQUESTS_MAX: usize = 4 * BATCH_MAX;
+
 /// A shard.
 pub struct Shard {
     objects: Objects,
@@ -84,6 +88,7 @@ pub struct Shard {
     /// Everything else: answers to checks, handshakes, reports. It goes out first.
     control: OutputBatch,
     control_is_out: bool,
+    /// At most [`HANDSHAKE_REQUESTS_MAX`], and one beginning or end for each transport.
     handshakes: VecDeque<DtlsRequest>,
     answers: VecDeque<Event>,
     /// Peers whose change of state waits to be told; each stands here once.
@@ -228,14 +233,14 @@ impl Shard {
         }
         let peer = self.routes.by_address(&source).ok_or(DropReason::UnknownAddress)?;
         match class {
-            DatagramClass::Rtp => self.on_rtp(slot, peer, now),
+            DatagramClass::Rtp => self.on_rtp(slot, peer),
             DatagramClass::Rtcp => self.on_rtcp(slot, peer, now),
             _ => self.on_dtls(slot, peer, now),
         }
     }
 
     /// Opens a media packet and stages a copy of it for each consumer of its producer.
-    fn on_rtp(&mut self, slot: usize, peer_key: PeerKey, now: Instant) -> Result<(), DropReason> {
+    fn on_rtp(&mut self, slot: usize, peer_key: PeerKey) -> Result<(), DropReason> {
         let Objects { peers, producers, consumers, .. } = &mut self.objects;
         let entry = &mut self.input.filled_mut()[slot];
         let received_at = entry.received_at;
@@ -274,7 +279,6 @@ impl Shard {
         if !producer.is_flowing() {
             return Err(DropReason::RtpPaused);
         }
-        producer.newest_packet_at = Some(now);
 
         let arrival = Arrival { id: producer.run_id(route.encoding), index, timestamp: header.timestamp, is_newest };
         let incoming = Incoming {
@@ -345,8 +349,12 @@ impl Shard {
         let datagram = entry.datagram().ok_or(DropReason::Oversized)?;
         let request = BindingRequest::parse(datagram)?;
         let peer_key = self.routes.by_ufrag(request.local_ufrag()).ok_or(DropReason::StunUnknownUser)?;
-        if self.routes.is_taken(&source, peer_key) {
-            return Err(DropReason::StunAddressTaken);
+        if let Some(owner_key) = self.routes.by_address(&source).filter(|&owner| owner != peer_key) {
+            let owner = self.objects.peers.get_mut(owner_key);
+            if !owner.is_none_or(|owner| owner.transport.try_release_address(now, source)) {
+                return Err(DropReason::StunAddressTaken);
+            }
+            self.routes.remove_address(&source, owner_key);
         }
         let peer = self.objects.peers.get_mut(peer_key).ok_or(DropReason::StunUnknownUser)?;
         let mut outcome = Err(DropReason::SendBufferFull);
@@ -372,10 +380,15 @@ impl Shard {
         let (source, local) = (entry.source, entry.local);
         let datagram = entry.datagram().ok_or(DropReason::Oversized)?;
         let peer = self.objects.peers.get_mut(peer_key).ok_or(DropReason::UnknownAddress)?;
+        if self.handshakes.len() >= HANDSHAKE_REQUESTS_MAX {
+            return Err(DropReason::DtlsOverload);
+        }
         match peer.transport.handle_dtls(now, datagram)? {
             DtlsStep::Handshake(request) => self.handshakes.push_back(request),
             DtlsStep::Resend(bytes) => {
-                self.control.append(source, local, bytes.len(), |out| write(out, bytes));
+                if !self.control.append(source, local, bytes.len(), |out| write(out, bytes)) {
+                    return Err(DropReason::SendBufferFull);
+                }
             }
             DtlsStep::Ignored => {}
         }
@@ -455,11 +468,6 @@ impl Shard {
         self.handshakes.pop_front()
     }
 
-    /// Whether an event waits.
-    pub fn has_events(&self) -> bool {
-        !(self.answers.is_empty() && self.news.is_empty())
-    }
-
     /// The next event; only to be asked for when there is room for it. Answers come in the order of their commands; of the
     /// changes of one transport's state, only the newest is told.
     pub fn poll_event(&mut self) -> Option<Event> {
@@ -516,7 +524,16 @@ impl Shard {
         }
         self.routes.remove_ufrag(peer.transport.ufrag().as_bytes());
         if peer.transport.is_handshaking() {
-            self.handshakes.push_back(DtlsRequest::Stop { transport: peer.transport.id });
+            let transport = peer.transport.id;
+            let mut is_begun = true;
+            self.handshakes.retain(|request| {
+                let is_its_own = request.transport() == transport;
+                is_begun &= !(is_its_own && matches!(request, DtlsRequest::Start { .. }));
+                !is_its_own
+            });
+            if is_begun {
+                self.handshakes.push_back(DtlsRequest::Stop { transport });
+            }
         }
     }
 }

@@ -163,6 +163,12 @@ impl Transport {
         self.ice.handle_timeout(now)
     }
 
+    /// Lets go of the validated `address` if the peer has left it, and says whether it is free: the network may have given
+    /// it to another peer.
+    pub fn try_release_address(&mut self, now: Instant, address: SocketAddr) -> bool {
+        self.ice.try_release(now, address)
+    }
+
     /// Forgets all validated addresses and gives them; to be asked once consent has run out, so that another peer that the
     /// network gives one of them to can have it. The next check validates its own anew.
     pub fn forget_addresses(&mut self) -> impl Iterator<Item = SocketAddr> {

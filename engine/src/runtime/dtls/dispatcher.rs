@@ -171,9 +171,26 @@ mod tests {
     use shard_protocol::tables::DtlsRole;
     use tokio::sync::Semaphore;
 
-    use super::super::connect;
-    use super::super::identity::Identity;
     use super::*;
+    use crate::runtime::dtls::identity::Identity;
+    use crate::runtime::dtls::{RequestRefused, connect};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dispatcher_that_is_gone_takes_nothing_and_says_so() {
+        let identity = Arc::new(Identity::generate().unwrap());
+        let (port, served) = connect(&identity, &Arc::new(Semaphore::new(1)), Arc::new(|| ()));
+        drop(served);
+        let transport = TransportId(1);
+        let table = DtlsTable { role: DtlsRole::Server, fingerprints: vec![] };
+        for request in [
+            DtlsRequest::Start { transport, table },
+            DtlsRequest::Datagram { transport, bytes: Box::new([22]) },
+            DtlsRequest::Stop { transport },
+        ] {
+            let refused = port.try_send(request).unwrap_err();
+            assert!(matches!(refused, RequestRefused::Gone(request) if request.transport() == transport));
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_handshake_that_panics_fails_alone() {

@@ -114,6 +114,15 @@ impl DtlsThread {
     }
 }
 
+/// Why the thread did not take a request. It is given back.
+#[derive(Debug)]
+pub enum RequestRefused {
+    /// The queue is full: a datagram is to be dropped (`DropReason::DtlsOverload`), a start or a stop to be offered again.
+    Full(DtlsRequest),
+    /// What serves this shard has ended, which it does only by a fault: no handshake will end any more.
+    Gone(DtlsRequest),
+}
+
 /// One shard's end of the queues. Dropping it ends the shard's handshakes.
 pub struct DtlsPort {
     requests: mpsc::Sender<DtlsRequest>,
@@ -126,14 +135,19 @@ impl DtlsPort {
     ///
     /// # Errors
     ///
-    /// Gives it back where there is no room: a datagram is to be dropped (`DropReason::DtlsOverload`), a start or a stop
-    /// to be offered again.
-    pub fn try_send(&self, request: DtlsRequest) -> Result<(), DtlsRequest> {
+    /// Gives it back where there is no room, or nobody to take it.
+    pub fn try_send(&self, request: DtlsRequest) -> Result<(), RequestRefused> {
         let is_datagram = matches!(request, DtlsRequest::Datagram { .. });
-        if is_datagram && self.requests.capacity() <= REQUESTS_MAX - REQUEST_DATAGRAMS_MAX {
-            return Err(request);
+        if self.requests.is_closed() {
+            return Err(RequestRefused::Gone(request));
         }
-        self.requests.try_send(request).map_err(mpsc::error::TrySendError::into_inner)
+        if is_datagram && self.requests.capacity() <= REQUESTS_MAX - REQUEST_DATAGRAMS_MAX {
+            return Err(RequestRefused::Full(request));
+        }
+        self.requests.try_send(request).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(request) => RequestRefused::Full(request),
+            mpsc::error::TrySendError::Closed(request) => RequestRefused::Gone(request),
+        })
     }
 
     /// The next response, if there is one.

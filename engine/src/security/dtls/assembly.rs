@@ -167,8 +167,10 @@ fn append(out: &mut Vec<u8>, record: &[u8], emit: &mut impl FnMut(Vec<u8>)) {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::sample::{chromium_client_hello, client_hello, client_hello_records, fragment, record, whole};
     use super::*;
+    use crate::security::dtls::sample::{
+        chromium_client_hello, client_hello, client_hello_records, fragment, record, whole,
+    };
 
     fn take(assembly: &mut Assembly, datagram: &[u8]) -> Vec<Vec<u8>> {
         let mut taken = Vec::new();

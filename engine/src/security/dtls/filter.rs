@@ -128,8 +128,8 @@ fn message_len_min(message: u8) -> Option<usize> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::sample::{fragment, record, whole};
     use super::*;
+    use crate::security::dtls::sample::{fragment, record, whole};
 
     const MALFORMED: Result<(), DropReason> = Err(DropReason::DtlsMalformed);
     const UNEXPECTED: Result<(), DropReason> = Err(DropReason::DtlsUnexpected);

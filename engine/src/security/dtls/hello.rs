@@ -4,8 +4,8 @@
 //! The library walks extensions by their own lengths without looking where the block ends, and reads over a session id
 //! as if it were not there; so only a hello that it reads as it is meant passes.
 
-use super::super::srtp::SrtpProfile;
 use super::record::message_type;
+use crate::security::srtp::SrtpProfile;
 
 /// The extension type of `use_srtp`, RFC 5764 section 9.
 const USE_SRTP: u16 = 14;
@@ -115,8 +115,8 @@ fn take_u16(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::sample::{chromium_client_hello, client_hello, extension, use_srtp};
     use super::*;
+    use crate::security::dtls::sample::{chromium_client_hello, client_hello, extension, use_srtp};
 
     fn is_sane_client(body: &[u8]) -> bool {
         is_sane(message_type::CLIENT_HELLO, body)

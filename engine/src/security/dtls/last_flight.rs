@@ -41,9 +41,9 @@ impl LastFlight {
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::message_type;
-    use super::super::sample::{record, whole};
     use super::*;
+    use crate::security::dtls::record::message_type;
+    use crate::security::dtls::sample::{record, whole};
 
     fn lost() -> Vec<u8> {
         [record(22, 0, &whole(message_type::CERTIFICATE, 2, &[5; 90])), record(22, 1, &[0; 40])].concat()

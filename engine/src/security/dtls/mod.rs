@@ -49,6 +49,15 @@ pub enum DtlsRequest {
     },
 }
 
+impl DtlsRequest {
+    /// The transport that it is about.
+    pub fn transport(&self) -> TransportId {
+        match *self {
+            Self::Start { transport, .. } | Self::Datagram { transport, .. } | Self::Stop { transport } => transport,
+        }
+    }
+}
+
 /// What the handshakes tell a shard.
 pub enum DtlsResponse {
     /// A datagram for the peer.

@@ -134,8 +134,8 @@ fn length(high: u8, middle: u8, low: u8) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample::{fragment, record};
     use super::*;
+    use crate::security::dtls::sample::{fragment, record};
 
     #[test]
     fn records_and_fragments_are_walked_in_their_order() {

@@ -92,7 +92,7 @@ impl GcmCipher {
         let mut nonce = [0; SALT_LEN];
         nonce[2..6].copy_from_slice(&ssrc.0.to_be_bytes());
         nonce[6..10].copy_from_slice(&rollover_bytes(index));
-        nonce[10..12].copy_from_slice(&(index.0 as u16).to_be_bytes());
+        nonce[10..12].copy_from_slice(&index.sequence().0.to_be_bytes());
         self.salted(nonce)
     }
 

@@ -176,5 +176,5 @@ fn rtcp_ssrc(packet: &[u8]) -> Option<Ssrc> {
 
 /// The roll-over counter of an index below [`RTP_INDEX_END`], as it stands in counters and under tags.
 fn rollover_bytes(index: PacketIndex) -> [u8; 4] {
-    ((index.0 >> 16) as u32).to_be_bytes()
+    index.roll_over().to_be_bytes()
 }

@@ -11,9 +11,9 @@ use shard_protocol::tables::{DtlsRole, DtlsTable, Fingerprint};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 
-use super::super::identity::Identity;
-use super::super::{DtlsPort, connect};
 use super::peer::{self, Behaviour, Peer};
+use crate::runtime::dtls::identity::Identity;
+use crate::runtime::dtls::{DtlsPort, connect};
 use crate::security::dtls::{DtlsRequest, DtlsResponse, HandshakeFilter, LastFlight};
 use crate::security::srtp::SrtpKeys;
 

@@ -15,8 +15,8 @@ use webrtc_dtls::conn::DTLSConn;
 use webrtc_dtls::extension::extension_use_srtp::SrtpProtectionProfile;
 use webrtc_util::{Conn, Error, KeyingMaterialExporter};
 
-use super::super::handshake::protection_profile;
-use super::super::identity::{Identity, is_announced};
+use crate::runtime::dtls::handshake::protection_profile;
+use crate::runtime::dtls::identity::{Identity, is_announced};
 use crate::security::srtp::{SrtpKeys, SrtpMaster, SrtpProfile};
 
 type Result<T> = std::result::Result<T, Error>;
