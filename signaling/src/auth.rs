@@ -124,13 +124,18 @@ impl Verifier {
         if token.len() > TOKEN_LEN_MAX {
             return Err(AuthError::BadToken);
         }
-        let claims = jsonwebtoken::decode::<Claims>(token, &self.key, &self.validation)
-            .map_err(|error| match error.kind() {
+        let decoded =
+            jsonwebtoken::decode::<Claims>(token, &self.key, &self.validation).map_err(|error| match error.kind() {
                 jsonwebtoken::errors::ErrorKind::ExpiredSignature
                 | jsonwebtoken::errors::ErrorKind::MissingRequiredClaim(_) => AuthError::Expired,
                 _ => AuthError::BadToken,
-            })?
-            .claims;
+            })?;
+        // RFC 7515 section 4.1.11: what the issuer calls critical and the reader does not know makes a token bad; the
+        // library leaves that to its user. This reader knows no extension.
+        if decoded.header.crit.is_some() {
+            return Err(AuthError::BadToken);
+        }
+        let claims = decoded.claims;
         // The library reads the clock itself; this is the service's own time, and the one for the rest of the session.
         let expires_at_s = claims.exp.filter(|&exp| exp > now_s as f64).ok_or(AuthError::Expired)?;
         if claims.nbf.is_some_and(|not_before| not_before > (now_s + CLOCK_SKEW_MAX_S) as f64) {
@@ -271,6 +276,14 @@ mod tests {
         let claims = json!({"userId": "a", "exp": now_s() + 60});
         let key = EncodingKey::from_secret(SECRET);
         let token = jsonwebtoken::encode(&Header::new(Algorithm::HS512), &claims, &key).unwrap();
+        assert_eq!(verify(&token), Err(AuthError::BadToken));
+    }
+
+    #[test]
+    fn a_token_with_a_critical_extension_is_refused() {
+        let claims = json!({"userId": "a", "exp": now_s() + 60});
+        let header = Header { crit: Some(vec!["b64".into()]), ..Header::new(Algorithm::HS256) };
+        let token = jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(SECRET)).unwrap();
         assert_eq!(verify(&token), Err(AuthError::BadToken));
     }
 
