@@ -124,13 +124,18 @@ impl Verifier {
         if token.len() > TOKEN_LEN_MAX {
             return Err(AuthError::BadToken);
         }
-        let claims = jsonwebtoken::decode::<Claims>(token, &self.key, &self.validation)
-            .map_err(|error| match error.kind() {
+        let decoded =
+            jsonwebtoken::decode::<Claims>(token, &self.key, &self.validation).map_err(|error| match error.kind() {
                 jsonwebtoken::errors::ErrorKind::ExpiredSignature
                 | jsonwebtoken::errors::ErrorKind::MissingRequiredClaim(_) => AuthError::Expired,
                 _ => AuthError::BadToken,
-            })?
-            .claims;
+            })?;
+        // RFC 7515 section 4.1.11: what the issuer calls critical and the reader does not know makes a token bad; the
+        // library leaves that to its user. This reader knows no extension.
+        if decoded.header.crit.is_some() {
+            return Err(AuthError::BadToken);
+        }
+        let claims = decoded.claims;
         // The library reads the clock itself; this is the service's own time, and the one for the rest of the session.
         let expires_at_s = claims.exp.filter(|&exp| exp > now_s as f64).ok_or(AuthError::Expired)?;
         if claims.nbf.is_some_and(|not_before| not_before > (now_s + CLOCK_SKEW_MAX_S) as f64) {
@@ -173,26 +178,16 @@ impl NewToken<'_> {
     }
 }
 
-/// The token of an upgrade request, and the subprotocol to answer with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Credentials {
-    /// The token.
-    pub token: String,
-    /// Whether the client offered [`PROTOCOL`], so that the answer has to name it.
-    pub is_protocol_offered: bool,
-}
-
-/// Finds the token: in `Authorization`, else among the subprotocols, else in the query.
+/// Finds the token of an upgrade request: in `Authorization`, else among the subprotocols, else in the query.
 ///
 /// # Errors
 /// [`AuthError::UnknownSubprotocol`], a bad request, or [`AuthError::NoToken`].
-pub fn find_credentials(headers: &HeaderMap, uri: &Uri) -> Result<Credentials, AuthError> {
+pub fn find_token<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Result<&'a str, AuthError> {
     let offered = || {
         let values = headers.get_all(SEC_WEBSOCKET_PROTOCOL).into_iter().filter_map(|value| value.to_str().ok());
         values.flat_map(|value| value.split(',')).map(str::trim)
     };
-    let is_protocol_offered = offered().any(|name| name == PROTOCOL);
-    if headers.contains_key(SEC_WEBSOCKET_PROTOCOL) && !is_protocol_offered {
+    if headers.contains_key(SEC_WEBSOCKET_PROTOCOL) && !offered().any(|name| name == PROTOCOL) {
         return Err(AuthError::UnknownSubprotocol);
     }
     let in_header = || {
@@ -202,8 +197,7 @@ pub fn find_credentials(headers: &HeaderMap, uri: &Uri) -> Result<Credentials, A
     let in_subprotocol = || offered().find_map(|name| name.strip_prefix("bearer."));
     // A JWT consists of characters that a query needs no escape for.
     let in_query = || uri.query()?.split('&').find_map(|pair| pair.strip_prefix("token="));
-    let token = in_header().or_else(in_subprotocol).or_else(in_query).ok_or(AuthError::NoToken)?;
-    Ok(Credentials { token: token.to_owned(), is_protocol_offered })
+    in_header().or_else(in_subprotocol).or_else(in_query).ok_or(AuthError::NoToken)
 }
 
 #[cfg(test)]
@@ -286,6 +280,14 @@ mod tests {
     }
 
     #[test]
+    fn a_token_with_a_critical_extension_is_refused() {
+        let claims = json!({"userId": "a", "exp": now_s() + 60});
+        let header = Header { crit: Some(vec!["b64".into()]), ..Header::new(Algorithm::HS256) };
+        let token = jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(SECRET)).unwrap();
+        assert_eq!(verify(&token), Err(AuthError::BadToken));
+    }
+
+    #[test]
     fn a_token_of_the_future_is_refused_beyond_clock_skew() {
         let claims = |nbf| json!({"userId": "a", "exp": now_s() + 600, "nbf": nbf});
         assert!(verify(&sign(&claims(now_s() + 5))).is_ok());
@@ -321,12 +323,11 @@ mod tests {
         let uri: Uri = "/signaling?a=b&token=query".parse().unwrap();
         let bare: Uri = "/signaling".parse().unwrap();
         let all = [(AUTHORIZATION, "bearer header"), (SEC_WEBSOCKET_PROTOCOL, "voice.v1, bearer.subprotocol")];
-        let token = |headers: &HeaderMap, uri| find_credentials(headers, uri).map(|found| found.token);
-        assert_eq!(token(&headers(&all), &uri).as_deref(), Ok("header"));
-        assert_eq!(token(&headers(&all[1..]), &uri).as_deref(), Ok("subprotocol"));
-        assert_eq!(token(&headers(&[(SEC_WEBSOCKET_PROTOCOL, "voice.v1")]), &uri).as_deref(), Ok("query"));
-        assert_eq!(token(&HeaderMap::new(), &uri).as_deref(), Ok("query"));
-        assert_eq!(token(&headers(&[(AUTHORIZATION, "Basic x")]), &bare), Err(AuthError::NoToken));
+        assert_eq!(find_token(&headers(&all), &uri), Ok("header"));
+        assert_eq!(find_token(&headers(&all[1..]), &uri), Ok("subprotocol"));
+        assert_eq!(find_token(&headers(&[(SEC_WEBSOCKET_PROTOCOL, "voice.v1")]), &uri), Ok("query"));
+        assert_eq!(find_token(&HeaderMap::new(), &uri), Ok("query"));
+        assert_eq!(find_token(&headers(&[(AUTHORIZATION, "Basic x")]), &bare), Err(AuthError::NoToken));
     }
 
     #[test]
@@ -334,10 +335,9 @@ mod tests {
         let uri: Uri = "/signaling?token=query".parse().unwrap();
         for offer in ["bearer.x", "voice.v2", "voice.v1x", ""] {
             let headers = headers(&[(SEC_WEBSOCKET_PROTOCOL, offer)]);
-            assert_eq!(find_credentials(&headers, &uri), Err(AuthError::UnknownSubprotocol), "{offer}");
+            assert_eq!(find_token(&headers, &uri), Err(AuthError::UnknownSubprotocol), "{offer}");
         }
         let offered = headers(&[(SEC_WEBSOCKET_PROTOCOL, "other"), (SEC_WEBSOCKET_PROTOCOL, "voice.v1")]);
-        assert!(find_credentials(&offered, &uri).unwrap().is_protocol_offered);
-        assert!(!find_credentials(&HeaderMap::new(), &uri).unwrap().is_protocol_offered);
+        assert_eq!(find_token(&offered, &uri), Ok("query"));
     }
 }

@@ -43,7 +43,7 @@ pub fn read_dtls(value: &Value) -> Result<DtlsTable, Refusal> {
     DtlsParameters::from_json(value).and_then(|parameters| dtls_table(&parameters)).map_err(|error| refusal_of(&error))
 }
 
-/// Negotiates a `produce`; `cname` names the participant where the client does not.
+/// Negotiates a `produce`; `cname` names the participant to its receivers, whatever the client calls itself.
 ///
 /// # Errors
 /// [`ErrorCode::UnsupportedCodec`] for video and for codecs that the router has not; what is malformed.

@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 
 use super::Service;
-use crate::auth::{AuthError, find_credentials};
+use crate::auth::{AuthError, find_token};
 use crate::metrics::ConnectionRefusal;
 use crate::session;
 use crate::token::unix_s;
@@ -37,8 +37,7 @@ pub(super) async fn upgrade(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let now_s = unix_s();
-    let verified =
-        find_credentials(&headers, &uri).and_then(|credentials| service.verifier.verify(&credentials.token, now_s));
+    let verified = find_token(&headers, &uri).and_then(|token| service.verifier.verify(token, now_s));
     let identity = match verified {
         Ok(identity) => identity,
         Err(error) => {

@@ -40,7 +40,7 @@ pub(super) struct Participant {
     pub(super) capabilities: Arc<RtpCapabilities>,
     pub(super) state: State,
     pub(super) joined_at_ms: u64,
-    /// The canonical name of the streams whose sender gives none; one for all, so that receivers keep them in step.
+    /// The canonical name of all its streams, whatever the sender calls them, so that receivers keep them in step.
     pub(super) cname: String,
     pub(super) send: Option<Transport>,
     pub(super) recv: Option<Transport>,

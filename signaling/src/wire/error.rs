@@ -97,7 +97,8 @@ impl Refusal {
         Self::new(ErrorCode::NotFound, message)
     }
 
-    /// The `error` frame for the request `name` with the key `key`; both may be unknown.
+    /// The `error` frame for the request `name` with the key `key`; both may be unknown. A sentence that quotes much of
+    /// the request is cut.
     pub fn to_frame(&self, name: Option<&str>, key: Option<&RequestKey>) -> Frame {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
@@ -111,7 +112,10 @@ impl Refusal {
             #[serde(skip_serializing_if = "Option::is_none")]
             retry_after_ms: Option<u64>,
         }
+        /// Our own sentences stay below. A longer one quotes the request: clients would choose the size of answers.
+        const MESSAGE_CHARS_MAX: usize = 256;
         let Self { code, message, retry_after_ms } = self;
+        let message = message.char_indices().nth(MESSAGE_CHARS_MAX).map_or(&message[..], |(end, _)| &message[..end]);
         let frame = ErrorFrame {
             r#type: "error",
             id: key,
@@ -145,6 +149,18 @@ mod tests {
             "retryAfterMs": 20,
         });
         assert_eq!(value, expected);
+    }
+
+    #[test]
+    fn a_message_that_quotes_much_of_the_request_is_cut() {
+        let name = "ü".repeat(100_000);
+        let text = format!("{{\"type\":\"produce\",\"transportId\":\"a\",\"kind\":\"{name}\",\"rtpParameters\":{{}}}}");
+        let refusal = crate::wire::Envelope::read(&text).unwrap().request.unwrap_err();
+        assert!(refusal.message.len() > 100_000);
+        let value: Value = serde_json::from_str(&refusal.to_frame(None, None)).unwrap();
+        let message = value["message"].as_str().unwrap();
+        assert!(message.starts_with("`kind`: unknown variant `ü"), "{message}");
+        assert_eq!(message.chars().count(), 256);
     }
 
     #[test]
