@@ -12,11 +12,12 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use engine::runtime::host::{CpuSet, Host, HostPlan, PlacementRequest};
 use engine::runtime::{ShardHandle, Shards};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use shard_protocol::{Command, Event};
 use signaling::addresses::{self, AddressRequest};
 use signaling::auth::Verifier;
 use signaling::config::{Cli, CliCommand, Config, resolve_secret};
-use signaling::http::{self, Service};
+use signaling::http::{self, SOCKETS_MAX, Service};
 use signaling::metrics::Metrics;
 use signaling::room::{Rooms, RoomsConfig};
 use signaling::session::{HEARTBEAT, SharedRooms};
@@ -31,6 +32,9 @@ const END_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Connections that the kernel keeps until they are accepted: a thousand clients may come back in the same second.
 const BACKLOG: u32 = 1024;
+
+/// Descriptors for all that is no connection: rings and sockets of shards, files, pipes.
+const DESCRIPTORS_RESERVE: usize = 1024;
 
 /// Whatever keeps the service from serving; its text says how to mend it.
 type Failure = Box<dyn std::error::Error>;
@@ -69,6 +73,7 @@ fn run(config: &Config) -> Result<(), Failure> {
     if !config.unused.is_empty() {
         tracing::warn!("not used by this release: {}", config.unused.join(", "));
     }
+    raise_descriptor_limit(config.connections_max);
     let waker = Arc::new(Notify::new());
     let shard_waker = Arc::clone(&waker);
     let shards = engine::runtime::start(&plan, Arc::new(move |_| shard_waker.notify_one()))?;
@@ -171,6 +176,24 @@ fn listen(ip: Option<IpAddr>, port: u16) -> Result<TcpListener, Failure> {
         }),
     };
     bound.map_err(|error| format!("listening on port {port}: {error}; choose another with --port").into())
+}
+
+/// Asks for as many descriptors as the system lets this process have: many systems start it with 1024, and every connection
+/// takes one.
+fn raise_descriptor_limit(connections_max: usize) {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| {
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+        Ok(hard)
+    });
+    let wanted = (connections_max + SOCKETS_MAX + DESCRIPTORS_RESERVE) as u64;
+    match raised {
+        Ok(limit) if limit >= wanted => {}
+        Ok(limit) => tracing::warn!(
+            "{limit} descriptors for up to {connections_max} connections: raise `ulimit -Hn` (LimitNOFILE= in systemd) to \
+             {wanted}, or lower --max-connections"
+        ),
+        Err(error) => tracing::warn!("the limit of descriptors stays as it is: {error}"),
+    }
 }
 
 /// The engine's end of a shard's queues, as signaling knows it.

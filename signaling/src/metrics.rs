@@ -176,7 +176,6 @@ fn encode_shards(
 
     let mut datagrams = Vec::new();
     let mut drops = Vec::new();
-    let mut objects = Vec::new();
     for (&index, stats) in shards {
         let shard = index.to_string();
         datagrams.push(([("shard", shard.clone()), ("direction", "in".to_owned())], stats.datagrams_in));
@@ -185,19 +184,17 @@ fn encode_shards(
             let label = [("shard", shard.clone()), ("reason", reason.label().to_owned())];
             drops.push((label, stats.drops.count(reason)));
         }
-        let kinds = [
-            ("router", stats.routers),
-            ("transport", stats.transports),
-            ("producer", stats.producers),
-            ("consumer", stats.consumers),
-        ];
-        for (kind, count) in kinds {
-            objects.push(([("shard", shard.clone()), ("kind", kind.to_owned())], count as i64));
-        }
     }
     encode_counters(encoder, "voice_shard_datagrams", "UDP datagrams of each shard", &datagrams)?;
     encode_counters(encoder, "voice_dropped_packets", "Datagrams and packets that were not used, by reason", &drops)?;
-    encode_gauges(encoder, "voice_shard_objects", "What lives in each shard", &objects)?;
+    let mut living = |name: &str, help: &str, count: fn(&ShardStats) -> usize| {
+        let rows = shards.iter().map(|(index, stats)| ([("shard", index.to_string())], count(stats) as i64));
+        encode_gauges(encoder, name, help, &rows.collect::<Vec<_>>())
+    };
+    living("voice_shard_routers", "Rooms that live in each shard", |stats| stats.routers)?;
+    living("voice_shard_transports", "Transports that live in each shard", |stats| stats.transports)?;
+    living("voice_shard_producers", "Producers that live in each shard", |stats| stats.producers)?;
+    living("voice_shard_consumers", "Consumers that live in each shard", |stats| stats.consumers)?;
 
     let by_shard = |of: fn(&ShardStats) -> u64| {
         let rows = shards.iter().map(|(index, stats)| ([("shard", index.to_string())], of(stats)));

@@ -50,6 +50,7 @@ export class Service {
       'jwt-secret-file': this.#secretFile,
       permissions: 'token',
       'public-ip': '127.0.0.1',
+      'http-ip': '127.0.0.1',
       'listen-ip': '127.0.0.1',
       'rtc-min-port': RTC_PORT_FIRST,
       'rtc-max-port': RTC_PORT_FIRST + RTC_PORTS - 1,

@@ -5,21 +5,18 @@
 //! forwarded packets. So the loop wakes for the first datagram after a quiet time, but under a stream it sleeps a fixed
 //! interval and takes what has gathered; and when nothing happens nothing wakes it but a deadline.
 
-use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
-use std::task::Poll;
+use std::os::fd::AsFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use glommio::timer::Timer;
 use shard_protocol::Event;
 use shard_protocol::event::TransportCloseReason;
 use shard_protocol::stats::DropReason;
 
 use super::dtls::{DtlsPort, RequestRefused};
 use super::mailbox::{Mailbox, NextCommand};
-use super::readiness::Readiness;
+use super::readiness::wait_readable;
 use super::socket::UdpSocket;
 use crate::packet::BATCH_MAX;
 use crate::security::dtls::{DtlsRequest, DtlsResponse};
@@ -51,8 +48,6 @@ struct Turn {
 pub(super) struct EventLoop {
     shard: Shard,
     socket: UdpSocket,
-    datagrams_ready: Readiness,
-    bell_ready: Readiness,
     mailbox: Mailbox,
     dtls: DtlsPort,
     /// A request that the handshake thread had no room for and that must not be lost.
@@ -65,10 +60,7 @@ pub(super) struct EventLoop {
 }
 
 impl EventLoop {
-    /// Brings the parts together; to be called on the shard's executor. `notify` tells signaling that there are events.
-    ///
-    /// # Errors
-    /// The process has no descriptor left.
+    /// Brings the parts together. `notify` tells signaling that there are events.
     pub(super) fn new(
         shard: Shard,
         socket: UdpSocket,
@@ -76,10 +68,8 @@ impl EventLoop {
         dtls: DtlsPort,
         notify: Box<dyn Fn()>,
         now: Instant,
-    ) -> io::Result<Self> {
-        Ok(Self {
-            datagrams_ready: Readiness::new(socket.try_clone()?),
-            bell_ready: Readiness::new(mailbox.bell().try_clone()?),
+    ) -> Self {
+        Self {
             shard,
             socket,
             mailbox,
@@ -89,21 +79,21 @@ impl EventLoop {
             is_streaming: false,
             last_wake: now,
             is_signaling_gone: false,
-        })
+        }
     }
 
     /// Takes turns until the shard is shut down or signaling is gone.
     ///
     /// # Errors
     /// The socket is broken.
-    pub(super) async fn run(mut self) -> io::Result<()> {
+    pub(super) fn run(mut self) -> io::Result<()> {
         loop {
             let turn = self.take_turn(Instant::now())?;
             if self.shard.is_shut_down() || self.is_signaling_gone {
                 return Ok(());
             }
             if !turn.is_cut_short {
-                self.sleep(turn).await;
+                self.sleep(turn);
             }
         }
     }
@@ -189,37 +179,23 @@ impl EventLoop {
         }
     }
 
-    /// Sleeps until there is something to do, or under a stream for the interval.
-    async fn sleep(&mut self, turn: Turn) {
+    /// Sleeps until there is something to do, or under a stream for the interval. Either way the whole thread sleeps: the
+    /// executor has no other task.
+    fn sleep(&mut self, turn: Turn) {
         self.shard.stats_mut().sleeps += 1;
         if self.is_streaming && turn.taken > 0 {
-            // The executor has no other task, so its thread may sleep as a whole, at half the price of a timer in the ring.
             thread::sleep(COALESCING_INTERVAL);
             self.last_wake = Instant::now();
             return;
         }
-        self.wait().await;
+        let timeout = self.deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let [_, has_rung] = wait_readable([self.socket.as_fd(), self.mailbox.bell().as_fd()], timeout);
+        if has_rung {
+            self.mailbox.bell().drain();
+        }
         let now = Instant::now();
         self.is_streaming = now.duration_since(self.last_wake) < COALESCING_INTERVAL;
         self.last_wake = now;
-    }
-
-    /// Waits for a datagram, the bell or a deadline.
-    async fn wait(&mut self) {
-        let mut deadline =
-            self.deadline().map(|deadline| Timer::new(deadline.saturating_duration_since(Instant::now())));
-        let Self { datagrams_ready, bell_ready, mailbox, .. } = self;
-        poll_fn(|context| {
-            // All are asked, so that each can wake the loop.
-            let is_due = deadline.as_mut().is_some_and(|timer| Pin::new(timer).poll(context).is_ready());
-            let has_datagrams = datagrams_ready.poll_ready(context).is_ready();
-            let has_rung = bell_ready.poll_ready(context).is_ready();
-            if has_rung {
-                mailbox.bell().drain();
-            }
-            if is_due || has_datagrams || has_rung { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
     }
 
     /// When the loop has to look at the latest. Deadlines closer than the interval are kept together too.

@@ -4,7 +4,7 @@
 //! something to do from another thread: signaling through its [`ShardHandle`], and the handshake thread.
 
 use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,8 +20,7 @@ pub type Notify = Arc<dyn Fn(ShardIndex) + Send + Sync>;
 /// Wakes a shard's event loop from any thread.
 ///
 /// However often it is rung, it costs one system call a turn: the first ring counts until the loop has begun its next turn.
-/// It is a socket, because glommio loses a wake that comes by its own way, a `Waker` of another thread, in the moment in
-/// which the executor falls asleep.
+/// It is a socket, which the loop waits for together with the one of its datagrams.
 pub struct Bell {
     is_rung: AtomicBool,
     ringer: UnixStream,
@@ -63,10 +62,12 @@ impl Bell {
         // There is a byte for each turn since the last wait at the most, and few turns ring.
         let _ = (&self.listener).read(&mut [0; 64]);
     }
+}
 
-    /// A descriptor that is readable when the bell has rung.
-    pub(super) fn try_clone(&self) -> io::Result<OwnedFd> {
-        self.listener.try_clone().map(OwnedFd::from)
+/// The descriptor that is readable when the bell has rung.
+impl AsFd for Bell {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
     }
 }
 

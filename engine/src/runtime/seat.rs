@@ -18,9 +18,8 @@ use super::socket::UdpSocket;
 use super::{StartError, clock};
 use crate::shard::{Shard, ShardConfig};
 
-/// When the executor takes its one task off the CPU: never. Every turn is bounded by itself, and wakes come through the ring.
-/// A short interval does harm: where it ends between a wake and the task's run, because the host was slow, glommio 0.9 goes to
-/// sleep with the task still to run.
+/// When the executor takes its one task off the CPU: never. Every turn is bounded by itself, and there is nobody to make
+/// room for.
 const PREEMPT_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Bytes that an executor registers for files. A shard has none; the default is 10 MiB each.
@@ -85,7 +84,7 @@ impl Seat {
             Ok((handle, event_loop)) => {
                 // Without a receiver the handle is dropped, which ends the loop.
                 let _ = ready.send(Ok(handle));
-                event_loop.run().await
+                event_loop.run()
             }
             Err(error) => {
                 let _ = ready.send(Err(error));
@@ -105,7 +104,6 @@ impl Seat {
         let (handle, mailbox) = mailbox::open(index, socket.port(), self.bell);
         let notify = self.notify;
         let notify = Box::new(move || notify(index));
-        let event_loop = EventLoop::new(shard, socket, mailbox, self.dtls, notify, now).map_err(system)?;
-        Ok((handle, event_loop))
+        Ok((handle, EventLoop::new(shard, socket, mailbox, self.dtls, notify, now)))
     }
 }

@@ -19,7 +19,7 @@ use crate::wire::rtcp::{
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Reports fall on multiples of this, so that one wake of the shard serves many peers.
-const REPORT_SLOT: Duration = Duration::from_millis(100);
+const REPORT_SLOT: Duration = Duration::from_millis(250);
 
 /// Bytes of one compound packet: with SRTCP, UDP and IPv6 it keeps below 1280, the least path MTU of IPv6.
 const COMPOUND_LEN_MAX: usize = 1200;

@@ -43,11 +43,12 @@ async fn a_client_that_is_cut_off_is_missed_by_the_others_and_leaves_nothing() {
         bob.call(json!({"type": "createTransport", "direction": direction})).await;
     }
     assert_eq!(alice.hear_until("userJoined").await["userId"], "bob");
-    assert_eq!(service.metric("voice_shard_objects", "kind=\"transport\"").await, 2.0);
+    assert_eq!(service.metric("voice_shard_transports", "").await, 2.0);
     drop(bob);
     assert_eq!(alice.hear_until("userLeft").await["userId"], "bob");
     alice.socket.close(None).await.unwrap();
-    service.metric_becomes("voice_shard_objects", "", 0.0).await;
+    service.metric_becomes("voice_shard_transports", "", 0.0).await;
+    service.metric_becomes("voice_shard_routers", "", 0.0).await;
     service.metric_becomes("voice_signaling_connections", "", 0.0).await;
 }
 

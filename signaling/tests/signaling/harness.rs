@@ -70,12 +70,16 @@ impl Service {
         let (sender, lines) = mpsc::channel();
         forward_lines(child.stdout.take().unwrap(), sender.clone());
         forward_lines(child.stderr.take().unwrap(), sender);
+        // From here on the process is ended whatever happens.
+        let mut service = Self { child, address: SocketAddr::from(([0; 4], 0)), greeting: String::new() };
         let mut seen = Vec::new();
         loop {
             let line = lines.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("the service does not start: {seen:?}"));
             if let Some((_, rest)) = line.split_once("http://") {
                 let end = rest.find(|letter: char| letter == '/' || letter.is_whitespace()).unwrap_or(rest.len());
-                return Self { child, address: rest[..end].parse().unwrap(), greeting: line };
+                service.address = rest[..end].parse().unwrap();
+                service.greeting = line;
+                return service;
             }
             seen.push(line);
         }

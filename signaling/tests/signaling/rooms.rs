@@ -47,19 +47,16 @@ async fn rooms_spread_over_two_shards_and_their_ends_leave_nothing() {
         }
         clients.push(client);
     }
-    let routers = async |shard: u16| {
-        let (_, text) = service.get("/metrics").await;
-        let name = format!("voice_shard_objects{{shard=\"{shard}\",kind=\"router\"}} ");
-        text.lines().find_map(|line| line.strip_prefix(&name)?.trim().parse::<u32>().ok()).unwrap()
-    };
-    let (first, second) = (routers(0).await, routers(1).await);
-    assert_eq!(first + second, 8);
-    assert!(first >= 3 && second >= 3, "{first} and {second}");
+    let first = service.metric("voice_shard_routers", "shard=\"0\"").await;
+    let second = service.metric("voice_shard_routers", "shard=\"1\"").await;
+    assert_eq!(first + second, 8.0);
+    assert!(first >= 3.0 && second >= 3.0, "{first} and {second}");
     for (place, client) in clients.iter_mut().enumerate() {
         let left = client.call(json!({"type": "leave", "channelId": format!("room-{place}")})).await;
         assert_eq!(left["type"], "left");
     }
-    service.metric_becomes("voice_shard_objects", "", 0.0).await;
+    service.metric_becomes("voice_shard_routers", "", 0.0).await;
+    service.metric_becomes("voice_shard_transports", "", 0.0).await;
 }
 
 #[tokio::test]
@@ -74,8 +71,14 @@ async fn fifty_joins_and_leaves_bring_every_count_back() {
             assert_eq!(left["type"], "left");
         }
     }
-    service.metric_becomes("voice_shard_objects", "", 0.0).await;
-    for name in ["voice_rooms", "voice_participants", "voice_transports", "voice_signaling_connections"] {
+    for name in [
+        "voice_shard_routers",
+        "voice_shard_transports",
+        "voice_rooms",
+        "voice_participants",
+        "voice_transports",
+        "voice_signaling_connections",
+    ] {
         service.metric_becomes(name, "", 0.0).await;
     }
 }

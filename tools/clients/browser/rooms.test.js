@@ -16,7 +16,7 @@ scenario('rooms on both shards hear themselves and no other', { shards: 2 }, asy
     circles.push([await stage.join(`anna-${place}`, room), await stage.join(`ben-${place}`, room, kind)]);
   }
   const metrics = await stage.service.metrics();
-  for (const shard of SHARDS) assert.equal(metrics.sum('voice_shard_objects', { shard, kind: 'router' }), 2, `rooms on shard ${shard}`);
+  for (const shard of SHARDS) assert.equal(metrics.sum('voice_shard_routers', { shard }), 2, `rooms on shard ${shard}`);
 
   for (const [anna, ben] of circles) {
     await anna.sees(anna.userId, ben.userId);
@@ -51,5 +51,5 @@ async function roomsByShard(service, count) {
 /** The shard that has a room, while there is one room in all. */
 async function shardInUse(service) {
   const metrics = await service.metrics();
-  return SHARDS.find((shard) => metrics.sum('voice_shard_objects', { shard, kind: 'router' }) > 0);
+  return SHARDS.find((shard) => metrics.sum('voice_shard_routers', { shard }) > 0);
 }

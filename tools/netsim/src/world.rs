@@ -43,6 +43,7 @@ pub struct World {
     network: Network<Way>,
     /// What the shard has told, answers aside.
     pub events: Vec<Event>,
+    seed: u64,
     now: Instant,
     links: Vec<Link>,
     last_id: u64,
@@ -67,6 +68,7 @@ impl World {
             shard: Shard::new(ShardConfig { seed, now, now_ntp }),
             network: Network::new(seed, conditions),
             events: Vec::new(),
+            seed,
             now,
             links: Vec::new(),
             last_id: 0,
@@ -298,6 +300,18 @@ impl World {
         {
             let keys = link.keys.clone();
             self.shard.handle_dtls(self.now, DtlsResponse::Connected { transport, keys, last_flight: None });
+        }
+    }
+}
+
+/// A scenario that fails says which one it was.
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            #[expect(clippy::print_stderr, reason = "the test harness shows it beside the failure")]
+            {
+                eprintln!("the world's seed was {}", self.seed);
+            }
         }
     }
 }

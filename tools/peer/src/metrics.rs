@@ -43,9 +43,10 @@ impl Metrics {
         sums
     }
 
-    /// The sums of all gauges: what there is now, in place of what has been.
+    /// All gauges by name and labels: what there is now, in place of what has been.
     pub fn gauges(&self) -> BTreeMap<String, f64> {
-        self.gauges.iter().map(|name| (name.clone(), self.sum(name, &[]))).collect()
+        let gauges = self.samples.iter().filter(|sample| self.gauges.contains(&sample.name));
+        gauges.map(|sample| (format!("{}{:?}", sample.name, sample.labels), sample.value)).collect()
     }
 
     /// The names that there are.
@@ -93,7 +94,7 @@ mod tests {
         assert_eq!(metrics.sum("connections", &[]), 2.0);
         assert_eq!(metrics.sum("absent", &[]), 0.0);
         assert_eq!(metrics.by_label("drops_total", "shard")["1"], 5.0);
-        assert_eq!(metrics.gauges(), BTreeMap::from([("connections".to_owned(), 2.0)]));
+        assert_eq!(metrics.gauges(), BTreeMap::from([("connections{}".to_owned(), 2.0)]));
         assert_eq!(metrics.names(), ["connections", "drops_total"]);
     }
 }

@@ -158,6 +158,17 @@ impl Service {
         kibibytes.map(|count| count * 1024).ok_or_else(|| PeerError::Service("/proc tells no memory of it".into()))
     }
 
+    /// The CPU time that the service has taken, all its threads together, in steps of 10 ms.
+    pub fn cpu_time(&self) -> Result<Duration, PeerError> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // The second field is the command in parentheses; user and system time are the 14th and 15th, in units of USER_HZ,
+        // which is 100 wherever Linux tells it to programs.
+        let fields = stat.rsplit_once(") ").map(|(_, fields)| fields.split(' ').collect::<Vec<_>>());
+        let ticks = |at: usize| fields.as_ref()?.get(at)?.parse::<u64>().ok();
+        let total = ticks(11).zip(ticks(12)).map(|(user, system)| Duration::from_millis(10 * (user + system)));
+        total.ok_or_else(|| PeerError::Service("/proc tells no CPU time of it".into()))
+    }
+
     /// The service's process still runs.
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))

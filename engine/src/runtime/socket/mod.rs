@@ -17,7 +17,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -97,11 +97,6 @@ impl UdpSocket {
         self.port
     }
 
-    /// A descriptor of the same socket, for waiting until there is something to receive.
-    pub(super) fn try_clone(&self) -> io::Result<OwnedFd> {
-        self.socket.try_clone()
-    }
-
     /// Fills `batch` with what waits in the socket; returns how many datagrams that is. `now` is the turn's time.
     ///
     /// # Errors
@@ -113,6 +108,13 @@ impl UdpSocket {
     /// Sends every message of `batch` that the kernel takes at once and counts what became of the others.
     pub fn send(&mut self, batch: &OutputBatch) -> SendOutcome {
         self.sender.send(self.socket.as_fd(), batch)
+    }
+}
+
+/// The descriptor that is readable when there is something to receive.
+impl AsFd for UdpSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 
