@@ -18,7 +18,7 @@ use shard_protocol::event::{DtlsState, IceState};
 use shard_protocol::ids::{ConsumerId, ProducerId, RouterId};
 use shard_protocol::limits::{CNAME_LEN_MAX, CONSUMERS_PER_TRANSPORT_MAX};
 use shard_protocol::stats::DropReason;
-use shard_protocol::tables::Ssrc;
+use shard_protocol::tables::{DtlsRole, DtlsTable, Fingerprint, Ssrc};
 use shard_protocol::{Command, CommandError, Event};
 
 const FRAME: Duration = Duration::from_millis(20);
@@ -506,6 +506,12 @@ fn what_cannot_be_made_is_refused_and_changes_nothing() {
     let stranger = call.world.add_connected_link(other_room);
     let foreign = call.world.consume(stranger, call.producer, audio_consumer("0", LISTENER_SSRC));
     assert_eq!(foreign, Err(CommandError::NotFound));
+    let transport = call.world.transport(stranger);
+    for fingerprints in [vec![], vec![Fingerprint::Sha256([7; 32]); 7]] {
+        let dtls = DtlsTable { role: DtlsRole::Server, fingerprints };
+        let refused = call.world.request(|request| Command::ConnectTransport { request, transport, dtls });
+        assert_eq!(refused, Err(CommandError::BadTable));
+    }
     let mut empty = audio_producer("2", Some(7));
     empty.codecs.clear();
     assert_eq!(call.world.publish(call.speaker, empty), Err(CommandError::BadTable));

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 /// The two look-up tables of a shard, for keys `K` of its transports.
 ///
 /// Entries come only from signaling (fragments) and from authenticated ICE checks (addresses), and go with their
-/// transport, so both tables are bounded by the number of transports and by how many addresses each may have. The hashes are keyed at random: whoever chooses
-/// its address cannot choose its bucket.
+/// transport, so both tables are bounded by the number of transports and by how many addresses each may have. The hashes
+/// are keyed at random: whoever chooses its address cannot choose its bucket.
 pub struct Routes<K> {
     by_address: HashMap<SocketAddr, K, ahash::RandomState>,
     by_ufrag: HashMap<Box<[u8]>, K, ahash::RandomState>,

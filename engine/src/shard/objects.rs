@@ -216,7 +216,7 @@ impl Objects {
         let Some(consumer) = self.consumers.remove(key) else { return };
         self.consumer_keys.remove(&consumer.id);
         if let Some(peer) = self.peers.get_mut(consumer.transport) {
-            peer.remove_consumer(key);
+            peer.remove_consumer(consumer.ssrc);
         }
         if let Some(producer) = self.producers.get_mut(consumer.producer) {
             producer.consumers.retain(|&known| known != key);

@@ -83,8 +83,10 @@ impl Peer {
         }
     }
 
-    /// Takes a consumer out.
-    pub(super) fn remove_consumer(&mut self, consumer: ConsumerKey) {
-        self.consumers.retain(|(_, known)| *known != consumer);
+    /// Takes the consumer of `ssrc` out.
+    pub(super) fn remove_consumer(&mut self, ssrc: Ssrc) {
+        if let Ok(place) = self.consumers.binary_search_by_key(&ssrc, |(ssrc, _)| *ssrc) {
+            self.consumers.remove(place);
+        }
     }
 }

@@ -12,6 +12,7 @@ use handshake::{Handshake, HandshakeStep};
 use shard_protocol::CommandError;
 use shard_protocol::event::{DtlsState, IceState};
 use shard_protocol::ids::TransportId;
+use shard_protocol::limits::FINGERPRINTS_MAX;
 use shard_protocol::stats::DropReason;
 use shard_protocol::tables::{DtlsTable, IceCredentials};
 
@@ -86,8 +87,11 @@ impl Transport {
         self.ice.handle_check(now, request, source, local, answer)
     }
 
-    /// Takes the peer's DTLS parameters.
+    /// Takes the peer's DTLS parameters; an error where it has them, or where they name no fingerprint or too many.
     pub fn connect(&mut self, table: DtlsTable) -> Result<(), CommandError> {
+        if !(1..=FINGERPRINTS_MAX).contains(&table.fingerprints.len()) {
+            return Err(CommandError::BadTable);
+        }
         self.handshake.set_parameters(table)
     }
 
