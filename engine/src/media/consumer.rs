@@ -153,6 +153,11 @@ impl<T, P> Consumer<T, P> {
         }
     }
 
+    /// Notes that a packet could not be sent, because its receiver cannot be reached; the next copy follows the last one.
+    pub fn hold_back(&mut self) {
+        self.rewriter.break_run();
+    }
+
     /// Writes the copy of `incoming`, whose datagram is `packet`, to the start of `out`, which has room for
     /// [`COPY_HEADER_LEN_MAX`] and the payload. `None` where this consumer gets no copy of it: its codec was not
     /// negotiated, or it is older than what the consumer began with.

@@ -30,7 +30,7 @@ use self::peer::Peer;
 use self::timers::Timers;
 use crate::egress::{Staged, Staging};
 use crate::ingress::{DatagramClass, Routes};
-use crate::media::{Arrival, COPY_HEADER_LEN_MAX, Departure, Flow, Incoming};
+use crate::media::{Arrival, COPY_HEADER_LEN_MAX, Copied, Departure, Flow, Incoming};
 use crate::packet::{BATCH_MAX, InputBatch, OutputBatch};
 use crate::security::dtls::{DtlsRequest, DtlsResponse};
 use crate::security::srtp::ReplayWindow;
@@ -302,23 +302,26 @@ impl Shard {
             if let Some(Peer { transport, queue, .. }) = peers.get_mut(destination) {
                 let mut way = transport.departure();
                 while let Some(staged) = self.staging.front(queue) {
-                    if let (Some((address, source, sender, transport_sequence)), Some(consumer), Some(incoming)) =
-                        (way.as_mut(), consumers.get_mut(staged.consumer), self.incoming.get(staged.incoming as usize))
-                    {
-                        let packet = &self.input.filled()[incoming.slot].bytes;
-                        let len_max = COPY_HEADER_LEN_MAX + incoming.payload.len() + sender.rtp_overhead();
-                        let is_appended = self.output.append(*address, *source, len_max, |out| {
-                            match consumer.copy(incoming, packet, &departure, transport_sequence, out) {
-                                Some(copied) => {
-                                    self.stats.rtp_out += 1;
-                                    sender.protect_rtp(out, copied.header_len, copied.len, consumer.ssrc, copied.index)
+                    let consumer = consumers.get_mut(staged.consumer);
+                    match (way.as_mut(), consumer, self.incoming.get(staged.incoming as usize)) {
+                        (Some((address, source, sender, transport_sequence)), Some(consumer), Some(incoming)) => {
+                            let packet = &self.input.filled()[incoming.slot].bytes;
+                            let len_max = COPY_HEADER_LEN_MAX + incoming.payload.len() + sender.rtp_overhead();
+                            let is_appended = self.output.append(*address, *source, len_max, |out| {
+                                match consumer.copy(incoming, packet, &departure, transport_sequence, out) {
+                                    Some(Copied { header_len, len, index }) => {
+                                        self.stats.rtp_out += 1;
+                                        sender.protect_rtp(out, header_len, len, consumer.ssrc, index)
+                                    }
+                                    None => 0,
                                 }
-                                None => 0,
+                            });
+                            if !is_appended {
+                                return;
                             }
-                        });
-                        if !is_appended {
-                            return;
                         }
+                        (None, Some(consumer), _) => consumer.hold_back(),
+                        _ => {}
                     }
                     self.staging.pop(queue);
                 }
