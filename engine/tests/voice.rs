@@ -325,6 +325,32 @@ fn what_was_said_while_a_listener_was_away_leaves_no_gap() {
 }
 
 #[test]
+fn what_was_said_to_a_closed_producer_is_not_taken_again_by_the_next() {
+    for is_told in [true, false] {
+        let mut call = Call::new(13, Conditions::GOOD);
+        call.speak_frames(5);
+        let packet = call.packet();
+        let recorded = call.world.participant(call.speaker).protect(&packet);
+        call.world.send(call.speaker, &recorded);
+        call.frame += 1;
+        call.frames_of_ssrc += 1;
+        assert_eq!(call.heard().len(), 6);
+
+        call.world.command(Command::CloseProducer { producer: call.producer });
+        let ssrc = is_told.then_some(SPEAKER_SSRC);
+        call.producer = call.world.publish(call.speaker, audio_producer("0", ssrc)).unwrap();
+        call.consumer =
+            call.world.consume(call.listener, call.producer, audio_consumer("0", LISTENER_SSRC + 1)).unwrap();
+        call.world.send(call.speaker, &recorded);
+        call.speak_frames(5);
+        call.world.run_for(Duration::from_secs(1));
+        let heard = call.world.participant(call.listener).take_received(LISTENER_SSRC + 1);
+        assert_eq!(heard.iter().map(frame_number).collect::<Vec<_>>(), (6..11).collect::<Vec<_>>());
+        assert_eq!(call.world.stats().drops.count(DropReason::SrtpReplayed), 1);
+    }
+}
+
+#[test]
 fn reports_go_both_ways_and_tell_round_trips() {
     let mut call = Call::new(7, Conditions::GOOD);
     call.speak_frames(150);

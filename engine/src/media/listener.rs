@@ -3,6 +3,7 @@
 
 use shard_protocol::tables::{HeaderExtension, HeaderExtensionIds, PayloadType, ProducerTable, Ssrc, StreamName};
 
+use crate::security::srtp::ReplayWindow;
 use crate::wire::extension::walk_elements;
 use crate::wire::rtp::RtpHeader;
 
@@ -37,6 +38,10 @@ struct Description<P> {
     rtx_payload_types: Vec<PayloadType>,
 }
 
+/// SSRCs of closed producers whose windows are kept. A participant that opens and closes its four streams sixteen times
+/// over before the first is forgotten is no browser; 2 KB.
+const PAST_MAX: usize = 64;
+
 /// The routes of one transport's incoming packets.
 ///
 /// Bounded by signaling's limits: at most two SSRCs an encoding are known at a time, because one that is learnt replaces
@@ -45,11 +50,14 @@ struct Description<P> {
 pub struct RtpListener<P> {
     by_ssrc: Vec<(Ssrc, StreamRoute<P>)>,
     descriptions: Vec<Description<P>>,
+    /// What came of the SSRCs of closed producers, the oldest first. The transport's keys outlive its producers: without
+    /// this, what was recorded of one could be sent again to its successor.
+    past: Vec<(Ssrc, ReplayWindow)>,
 }
 
 impl<P> Default for RtpListener<P> {
     fn default() -> Self {
-        Self { by_ssrc: Vec::new(), descriptions: Vec::new() }
+        Self { by_ssrc: Vec::new(), descriptions: Vec::new(), past: Vec::new() }
     }
 }
 
@@ -82,8 +90,15 @@ impl<P: Copy + Eq> RtpListener<P> {
         });
     }
 
-    /// Takes a producer out with all its SSRCs.
-    pub fn remove(&mut self, producer: P) {
+    /// Takes a producer out with all its SSRCs, of which `windows` are remembered.
+    pub fn remove(&mut self, producer: P, windows: impl Iterator<Item = (Ssrc, ReplayWindow)>) {
+        for (ssrc, window) in windows {
+            self.past.retain(|(past, _)| *past != ssrc);
+            if self.past.len() == PAST_MAX {
+                self.past.remove(0);
+            }
+            self.past.push((ssrc, window));
+        }
         self.by_ssrc.retain(|(_, route)| route.producer != producer);
         self.descriptions.retain(|known| known.producer != producer);
     }
@@ -91,6 +106,11 @@ impl<P: Copy + Eq> RtpListener<P> {
     /// The way of a known SSRC. A transport has a handful of them: a walk beats a hash.
     pub fn by_ssrc(&self, ssrc: Ssrc) -> Option<StreamRoute<P>> {
         self.by_ssrc.iter().find(|(known, _)| *known == ssrc).map(|(_, route)| *route)
+    }
+
+    /// The window to begin a stream with: that of `ssrc` where it was a closed producer's, else an empty one.
+    pub fn first_window(&self, ssrc: Ssrc) -> ReplayWindow {
+        self.past.iter().find(|(past, _)| *past == ssrc).map_or_else(ReplayWindow::default, |(_, window)| *window)
     }
 
     /// The way of a packet whose SSRC is not known, by what its extensions and payload type say. Nothing is learnt: the
@@ -144,6 +164,7 @@ mod tests {
     use shard_protocol::tables::{CodecTable, EncodingTable, MediaKind, PayloadFormat};
 
     use super::*;
+    use crate::wire::sequence::PacketIndex;
 
     fn table(mid: &[u8], encodings: &[(Option<u32>, Option<&[u8]>)]) -> ProducerTable {
         let mut header_extensions = HeaderExtensionIds::default();
@@ -205,8 +226,25 @@ mod tests {
             listener.learn(Ssrc(ssrc), media, Some(Ssrc(ssrc - 1)));
         }
         assert_eq!(listener.by_ssrc, [(Ssrc(1099), media)]);
-        listener.remove(1);
+        listener.remove(1, std::iter::empty());
         assert!(listener.by_ssrc.is_empty() && listener.descriptions.is_empty());
+    }
+
+    #[test]
+    fn windows_of_closed_producers_are_kept_up_to_a_bound_and_the_newest_counts() {
+        let window = |index| {
+            let mut window = ReplayWindow::default();
+            window.accept(PacketIndex(index));
+            window
+        };
+        let mut listener = RtpListener::default();
+        for n in 0..1000 {
+            listener.remove(1, [(Ssrc(n), window(7)), (Ssrc(5000), window(u64::from(n)))].into_iter());
+        }
+        assert_eq!(listener.past.len(), PAST_MAX);
+        assert_eq!(listener.first_window(Ssrc(5000)), window(999));
+        assert_eq!(listener.first_window(Ssrc(999)), window(7));
+        assert_eq!(listener.first_window(Ssrc(0)), ReplayWindow::default());
     }
 
     #[test]

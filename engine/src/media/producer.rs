@@ -9,17 +9,18 @@ use shard_protocol::tables::{CodecTable, MediaKind, ProducerTable, Ssrc};
 
 use super::rewrite::RunId;
 use super::stream::InboundStream;
+use crate::security::srtp::ReplayWindow;
 use crate::wire::rtp::RtpHeader;
 
-/// SSRCs that an encoding once had and that are not taken again: their replay windows are gone, so old packets of
-/// theirs would pass. A publisher that restarts more often within one producer forgets the oldest.
+/// SSRCs that an encoding once had and that are not taken again: a straggler would turn the stream back. A publisher that
+/// restarts more often within one producer forgets the oldest.
 const RETIRED_SSRCS_MAX: usize = 8;
 
 /// One encoding of a producer with the stream that it is received as.
 #[derive(Debug, Default)]
 struct Encoding {
     stream: Option<InboundStream>,
-    retired: Vec<Ssrc>,
+    retired: Vec<(Ssrc, ReplayWindow)>,
     /// How often the SSRC has changed.
     clock: u32,
 }
@@ -100,26 +101,41 @@ impl<T, C> Producer<T, C> {
         self.encodings.iter_mut().filter_map(|encoding| encoding.stream.as_mut())
     }
 
+    /// Every SSRC that was received, with its window.
+    pub fn windows(&self) -> impl Iterator<Item = (Ssrc, ReplayWindow)> + '_ {
+        self.encodings.iter().flat_map(|encoding| {
+            let current = encoding.stream.as_ref().map(|stream| (stream.ssrc, stream.replay));
+            encoding.retired.iter().copied().chain(current)
+        })
+    }
+
     /// The codec of a packet with `header`, if `encoding` may receive it; asked before the packet is authenticated, so
     /// nothing changes.
     pub fn may_receive(&self, encoding: usize, header: &RtpHeader) -> Result<&CodecTable, DropReason> {
         match self.encodings.get(encoding) {
-            Some(encoding) if !encoding.retired.contains(&header.ssrc) => {}
+            Some(encoding) if encoding.retired.iter().all(|(retired, _)| *retired != header.ssrc) => {}
             _ => return Err(DropReason::RtpUnknownStream),
         }
         let codec = self.table.codecs.iter().find(|codec| codec.payload_type == header.payload_type);
         codec.ok_or(DropReason::RtpUnknownPayloadType)
     }
 
-    /// Begins the stream `ssrc` of `encoding`, whose first packet has been authenticated, and tells which SSRC it replaces.
-    pub fn begin_stream(&mut self, encoding: usize, ssrc: Ssrc, clock_rate_hz: u32) -> Option<Ssrc> {
+    /// Begins the stream `ssrc` of `encoding`, whose first packet has been authenticated and passed `window`, and tells
+    /// which SSRC it replaces.
+    pub fn begin_stream(
+        &mut self,
+        encoding: usize,
+        ssrc: Ssrc,
+        clock_rate_hz: u32,
+        window: ReplayWindow,
+    ) -> Option<Ssrc> {
         let encoding = self.encodings.get_mut(encoding)?;
-        let replaced = encoding.stream.replace(InboundStream::new(ssrc, clock_rate_hz)).map(|stream| stream.ssrc)?;
+        let replaced = encoding.stream.replace(InboundStream::new(ssrc, clock_rate_hz, window))?;
         if encoding.retired.len() == RETIRED_SSRCS_MAX {
             encoding.retired.remove(0);
         }
-        encoding.retired.push(replaced);
+        encoding.retired.push((replaced.ssrc, replaced.replay));
         encoding.clock = encoding.clock.wrapping_add(1);
-        Some(replaced)
+        Some(replaced.ssrc)
     }
 }

@@ -37,11 +37,11 @@ struct Statistics {
 }
 
 impl InboundStream {
-    /// Makes the state of a stream of which nothing has come.
-    pub fn new(ssrc: Ssrc, clock_rate_hz: u32) -> Self {
+    /// Makes the state of a stream of which nothing has come since `replay` was last its window.
+    pub fn new(ssrc: Ssrc, clock_rate_hz: u32, replay: ReplayWindow) -> Self {
         Self {
             ssrc,
-            replay: ReplayWindow::default(),
+            replay,
             statistics: None,
             jitter: Jitter { clock_rate_hz, transit: None, scaled: 0 },
             sender_report: None,
@@ -136,7 +136,7 @@ mod tests {
     const FRAME: Duration = Duration::from_millis(20);
 
     fn stream() -> InboundStream {
-        InboundStream::new(Ssrc(7), 48_000)
+        InboundStream::new(Ssrc(7), 48_000, ReplayWindow::default())
     }
 
     #[test]

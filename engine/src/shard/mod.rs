@@ -33,7 +33,6 @@ use crate::ingress::{DatagramClass, Routes};
 use crate::media::{Arrival, COPY_HEADER_LEN_MAX, Copied, Departure, Flow, Incoming};
 use crate::packet::{BATCH_MAX, InputBatch, OutputBatch};
 use crate::security::dtls::{DtlsRequest, DtlsResponse};
-use crate::security::srtp::ReplayWindow;
 use crate::transport::DtlsStep;
 use crate::wire::extension::ExtensionValues;
 use crate::wire::rtcp::NtpTimestamp;
@@ -251,7 +250,7 @@ impl Shard {
 
         let stream = producer.stream_mut(route.encoding, header.ssrc);
         let is_begun = stream.is_some();
-        let window = stream.map_or_else(ReplayWindow::default, |stream| stream.replay);
+        let window = stream.map_or_else(|| peer.listener.first_window(header.ssrc), |stream| stream.replay);
         let index = window.estimate(header.sequence);
         window.check(index)?;
         let receiver = peer.transport.receiver().ok_or(DropReason::SrtpNoKeys)?;
@@ -260,7 +259,7 @@ impl Shard {
         // From here on the packet is the peer's own, and may leave traces.
         peer.transport.on_authenticated_packet();
         if !is_begun {
-            let replaced = producer.begin_stream(route.encoding, header.ssrc, clock_rate_hz);
+            let replaced = producer.begin_stream(route.encoding, header.ssrc, clock_rate_hz, window);
             peer.listener.learn(header.ssrc, route, replaced);
         }
         let stream = producer.stream_mut(route.encoding, header.ssrc).ok_or(DropReason::RtpUnknownStream)?;

@@ -200,11 +200,11 @@ impl Objects {
     fn close_producer_key(&mut self, key: ProducerKey) {
         let Some(producer) = self.producers.remove(key) else { return };
         self.producer_keys.remove(&producer.id);
-        for consumer in producer.consumers {
+        for &consumer in &producer.consumers {
             self.close_consumer_key(consumer);
         }
         if let Some(peer) = self.peers.get_mut(producer.transport) {
-            peer.listener.remove(key);
+            peer.listener.remove(key, producer.windows());
             peer.producers.retain(|&known| known != key);
         }
     }
