@@ -395,6 +395,30 @@ fn a_thousand_streams_of_one_listener_are_all_reported_although_one_batch_cannot
 }
 
 #[test]
+fn what_was_said_while_a_listener_was_away_leaves_no_gap() {
+    let mut call = Call::new(12, Conditions::GOOD);
+    call.speak_frames(10);
+    call.world.silence(call.listener);
+    call.world.run_for(Duration::from_secs(40));
+    // More than half of all sequence numbers: a listener that missed as many could not tell how often they rolled over.
+    for _ in 0..40_000 {
+        let packet = call.packet();
+        call.world.send_rtp(call.speaker, &packet);
+        call.frame += 1;
+        call.frames_of_ssrc += 1;
+        call.world.run_for(Duration::from_millis(1));
+    }
+    let check = call.world.participant(call.listener).check();
+    call.world.send(call.listener, &check);
+    call.world.run_for(FRAME);
+    call.speak_frames(10);
+    let heard = call.heard();
+    let expected: Vec<u32> = (0..10).chain(40_010..40_020).collect();
+    assert_eq!(heard.iter().map(frame_number).collect::<Vec<_>>(), expected);
+    assert_seamless(&heard);
+}
+
+#[test]
 fn reports_go_both_ways_and_tell_round_trips() {
     let mut call = Call::new(7, Conditions::GOOD);
     call.speak_frames(150);

@@ -8,6 +8,10 @@ use std::time::{Duration, Instant};
 
 use crate::wire::sequence::{PacketIndex, Timestamp};
 
+/// The farthest step from one copy to the next. A receiver takes one of 2^15 for a step back and its roll-over counter for
+/// another (RFC 3711 section 3.3.1); half of that leaves room for what is lost on its own way.
+const STEP_MAX: u64 = 1 << 14;
+
 /// Which unbroken run of a producer's packets one belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunId {
@@ -39,6 +43,13 @@ struct Mapping {
     first_out: PacketIndex,
     /// Added to the publisher's timestamps.
     timestamp_offset: u32,
+}
+
+impl Mapping {
+    /// The index to send `arrival` with; `None` for one that is older than the run.
+    fn index(&self, arrival: Arrival) -> Option<PacketIndex> {
+        Some(PacketIndex(self.first_out.0 + arrival.index.0.checked_sub(self.first_in.0)?))
+    }
 }
 
 /// The newest packet that went out.
@@ -76,10 +87,12 @@ impl Rewriter {
     /// The index and timestamp to send `arrival` with, or `None` for one that is older than the run.
     pub fn map(&mut self, arrival: Arrival, now: Instant) -> Option<(PacketIndex, Timestamp)> {
         let mapping = match self.mapping {
-            Some(mapping) if !self.needs_sync && mapping.id == arrival.id => mapping,
+            Some(mapping) if !self.needs_sync && mapping.id == arrival.id && !self.is_too_far(&mapping, arrival) => {
+                mapping
+            }
             _ => self.begin_run(arrival, now)?,
         };
-        let index = PacketIndex(mapping.first_out.0 + arrival.index.0.checked_sub(mapping.first_in.0)?);
+        let index = mapping.index(arrival)?;
         let timestamp = arrival.timestamp.plus(mapping.timestamp_offset);
         if self.newest.is_none_or(|newest| index > newest.index) {
             self.newest = Some(Newest { index, timestamp, at: now });
@@ -96,6 +109,12 @@ impl Rewriter {
     pub fn ticks(&self, elapsed: Duration) -> u32 {
         // Wraps as timestamps do.
         (elapsed.as_nanos() * u128::from(self.clock_rate_hz) / 1_000_000_000) as u32
+    }
+
+    /// Whether a receiver could not follow the step to `arrival`.
+    fn is_too_far(&self, mapping: &Mapping, arrival: Arrival) -> bool {
+        let newest = self.newest.map(|newest| newest.index.0);
+        newest.zip(mapping.index(arrival)).is_some_and(|(newest, index)| index.0 > newest + STEP_MAX)
     }
 
     fn begin_run(&mut self, arrival: Arrival, now: Instant) -> Option<Mapping> {
@@ -185,6 +204,21 @@ mod tests {
         assert_eq!(next.0, first.0 + 1);
         assert_eq!(rewriter.map(Arrival { is_newest: false, ..arrival(109) }, start), None);
         assert!(rewriter.map(arrival(111), start).is_some());
+    }
+
+    #[test]
+    fn a_step_that_no_receiver_could_follow_is_one_to_the_next_number() {
+        let start = Instant::now();
+        let mut rewriter = rewriter();
+        let (first, first_timestamp) = rewriter.map(arrival(100), start).unwrap();
+        let (far, _) = rewriter.map(arrival(100 + STEP_MAX), start).unwrap();
+        assert_eq!(far.0, first.0 + STEP_MAX);
+        let (farther, timestamp) = rewriter.map(arrival(101 + 3 * STEP_MAX), start).unwrap();
+        assert_eq!(farther.0, far.0 + 1);
+        // The publisher's clock ran on all the same.
+        assert_eq!(timestamp.since(first_timestamp), (1 + 3 * STEP_MAX as u32) * FRAME_TICKS);
+        let (next, _) = rewriter.map(arrival(102 + 3 * STEP_MAX), start).unwrap();
+        assert_eq!(next.0, farther.0 + 1);
     }
 
     proptest! {

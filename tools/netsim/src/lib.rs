@@ -4,7 +4,8 @@
 //! [`Participant`]s that write their STUN, SRTP and RTCP with other libraries than the shard does. Time passes only in
 //! [`World::run_for`], so a scenario of minutes takes milliseconds and the same seed gives the same run.
 //!
-//! DTLS is scripted here: a handshake is answered with keys at once. What it does on a real network is tested elsewhere.
+//! DTLS is scripted here: a handshake is answered with keys at once, or as [`HandshakeOutcome`] says. What it does on a
+//! real network is tested elsewhere.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a scenario that cannot go on is to fail where it stands")]
 
 mod network;
@@ -13,4 +14,4 @@ mod world;
 
 pub use network::{Conditions, Network};
 pub use participant::{Participant, Received};
-pub use world::{LinkId, World, audio_consumer, audio_producer};
+pub use world::{HandshakeOutcome, LinkId, World, audio_consumer, audio_producer};

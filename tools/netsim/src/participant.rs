@@ -90,6 +90,11 @@ impl Participant {
         self.out.encrypt_rtp(&packet.marshal().expect("a packet that marshals")).expect("a packet to protect").to_vec()
     }
 
+    /// Protects an RTP packet of any bytes; `None` where the library reads no header in them.
+    pub fn try_protect(&mut self, packet: &[u8]) -> Option<Vec<u8>> {
+        self.out.encrypt_rtp(packet).ok().map(|datagram| datagram.to_vec())
+    }
+
     /// Protects a compound RTCP packet.
     pub fn protect_rtcp(&mut self, compound: &[u8]) -> Vec<u8> {
         self.out.encrypt_rtcp(compound).expect("a compound to protect").to_vec()

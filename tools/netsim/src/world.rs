@@ -8,6 +8,7 @@ use engine::security::srtp::{SrtpKeys, SrtpMaster, SrtpProfile};
 use engine::shard::{SendOutcome, Shard, ShardConfig};
 use rtp::packet::Packet;
 use shard_protocol::command::PauseReasons;
+use shard_protocol::event::TransportCloseReason;
 use shard_protocol::ids::{ConsumerId, ProducerId, RequestId, RouterId, TransportId};
 use shard_protocol::stats::ShardStats;
 use shard_protocol::tables::{
@@ -29,6 +30,17 @@ enum Way {
     FromShard(SocketAddr),
 }
 
+/// What comes of a scripted handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandshakeOutcome {
+    /// Both sides get keys.
+    Keys,
+    /// It fails, and the shard closes the transport.
+    Failure,
+    /// Nothing, until [`World::end_handshake`].
+    Silence,
+}
+
 /// Between a browser's consent checks.
 const CHECK_INTERVAL: Duration = Duration::from_millis(2500);
 
@@ -48,6 +60,7 @@ pub struct World {
     links: Vec<Link>,
     last_id: u64,
     profile: SrtpProfile,
+    handshake_outcome: HandshakeOutcome,
 }
 
 struct Link {
@@ -73,6 +86,7 @@ impl World {
             links: Vec::new(),
             last_id: 0,
             profile: SrtpProfile::AeadAes128Gcm,
+            handshake_outcome: HandshakeOutcome::Keys,
         }
     }
 
@@ -89,6 +103,17 @@ impl World {
     /// The profile of transports made from now on.
     pub fn set_profile(&mut self, profile: SrtpProfile) {
         self.profile = profile;
+    }
+
+    /// What comes of handshakes that begin from now on.
+    pub fn set_handshake_outcome(&mut self, outcome: HandshakeOutcome) {
+        self.handshake_outcome = outcome;
+    }
+
+    /// Ends a handshake that was silent; the shard takes it for what it is if the transport is gone.
+    pub fn end_handshake(&mut self, link: LinkId, outcome: HandshakeOutcome) {
+        self.answer_handshake(link, outcome);
+        self.turn();
     }
 
     /// A number that was not used before.
@@ -214,11 +239,10 @@ impl World {
         loop {
             self.send_checks();
             let wakes = [self.shard.poll_timeout(), self.network.next_at(), self.next_check_at()];
-            let next = wakes.into_iter().flatten().min().unwrap_or(end);
-            if next > end {
+            let Some(next) = wakes.into_iter().flatten().min().filter(|next| *next <= end) else {
                 self.now = end;
                 return;
-            }
+            };
             self.now = self.now.max(next);
             while let Some((way, datagram)) = self.network.receive(self.now) {
                 self.deliver(way, &datagram);
@@ -286,21 +310,26 @@ impl World {
             self.shard.handle_sent(now, outcome);
         }
         while let Some(request) = self.shard.poll_dtls() {
-            self.answer_handshake(request);
+            if let DtlsRequest::Start { transport, .. } = request
+                && let Some(link) = self.links.iter().position(|link| link.transport == transport)
+            {
+                self.answer_handshake(LinkId(link), self.handshake_outcome);
+            }
         }
         while let Some(event) = self.shard.poll_event() {
             self.events.push(event);
         }
     }
 
-    /// The scripted handshake: keys at once.
-    fn answer_handshake(&mut self, request: DtlsRequest) {
-        if let DtlsRequest::Start { transport, .. } = request
-            && let Some(link) = self.links.iter().find(|link| link.transport == transport)
-        {
-            let keys = link.keys.clone();
-            self.shard.handle_dtls(self.now, DtlsResponse::Connected { transport, keys, last_flight: None });
-        }
+    fn answer_handshake(&mut self, link: LinkId, outcome: HandshakeOutcome) {
+        let Link { transport, keys, .. } = &self.links[link.0];
+        let transport = *transport;
+        let response = match outcome {
+            HandshakeOutcome::Keys => DtlsResponse::Connected { transport, keys: keys.clone(), last_flight: None },
+            HandshakeOutcome::Failure => DtlsResponse::Failed { transport, reason: TransportCloseReason::DtlsFailed },
+            HandshakeOutcome::Silence => return,
+        };
+        self.shard.handle_dtls(self.now, response);
     }
 }
 
