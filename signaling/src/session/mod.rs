@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use futures_util::SinkExt;
 use tokio::sync::Notify;
+use tokio::task::yield_now;
 use tokio::time::{sleep, sleep_until, timeout};
 use tungstenite::error::ProtocolError;
 
@@ -152,16 +153,8 @@ impl Session {
             let silent_at = self.heard_at + SILENCE_MAX;
             let due_at = ping_at.min(silent_at).min(expires_at);
             tokio::select! {
+                // Requests first: only one can be under way, while pushes may come without an end.
                 biased;
-                next = self.outlet.next() => {
-                    let written = match next {
-                        Ok(item) => self.write(item).await,
-                        Err(reason) => Err(End::Close(reason)),
-                    };
-                    if let Err(end) = written {
-                        return end;
-                    }
-                }
                 frame = self.socket.recv(), if !self.is_answer_due => {
                     let handled = match frame {
                         Some(Ok(message)) => self.on_message(message),
@@ -169,6 +162,18 @@ impl Session {
                         None => Err(End::Gone),
                     };
                     if let Err(end) = handled {
+                        return end;
+                    }
+                    // The runtime counts reads, not what they cost: without this, whoever sends large frames without a
+                    // pause is served a hundred of them, a second of parsing, before anybody else.
+                    yield_now().await;
+                }
+                next = self.outlet.next() => {
+                    let written = match next {
+                        Ok(item) => self.write(item).await,
+                        Err(reason) => Err(End::Close(reason)),
+                    };
+                    if let Err(end) = written {
                         return end;
                     }
                 }
@@ -192,7 +197,12 @@ impl Session {
     fn on_message(&mut self, message: Message) -> Result<(), End> {
         let now = Instant::now();
         self.heard_at = now;
-        let pace = self.pacer.handle_frame(now);
+        let len = match &message {
+            Message::Text(text) => text.len(),
+            Message::Binary(bytes) | Message::Ping(bytes) | Message::Pong(bytes) => bytes.len(),
+            Message::Close(_) => 0,
+        };
+        let pace = self.pacer.handle_frame(len, now);
         if pace == Pace::Enough {
             return Err(End::Close(CloseReason::RateLimit));
         }

@@ -1,15 +1,21 @@
 //! How fast one connection may ask, and when it has gone too far.
 
+use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 
 /// Requests a second in the long run. A client that joins a room of forty makes about a hundred, once.
-const REQUESTS_PER_SECOND: std::num::NonZeroU32 = std::num::NonZeroU32::new(50).unwrap();
+const REQUESTS_PER_SECOND: NonZeroU32 = NonZeroU32::new(50).unwrap();
 
 /// Requests at once: joining a room of ninety.
-const BURST: std::num::NonZeroU32 = std::num::NonZeroU32::new(200).unwrap();
+const BURST: NonZeroU32 = NonZeroU32::new(200).unwrap();
+
+/// Bytes that count as one request: a frame counts once for each such piece that it begins. All requests of a call but
+/// `join` fit in one piece, and `join` in two. Without this, 50 frames of the largest size would keep the one thread of
+/// signaling busy for half of each second.
+const PIECE_LEN: usize = 16 * 1024;
 
 /// How long a connection may go on asking too much before it is closed.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -46,9 +52,12 @@ impl Default for Pacer {
 }
 
 impl Pacer {
-    /// Counts a frame in.
-    pub(super) fn handle_frame(&mut self, now: Instant) -> Pace {
-        let Err(not_until) = self.limiter.check() else { return Pace::Fine };
+    /// Counts a frame of `len` bytes in.
+    pub(super) fn handle_frame(&mut self, len: usize, now: Instant) -> Pace {
+        let pieces = u32::try_from(len / PIECE_LEN).unwrap_or(u32::MAX).saturating_add(1);
+        // No frame has more pieces than the burst, so that none is refused for ever.
+        let pieces = NonZeroU32::new(pieces).map_or(BURST, |pieces| pieces.min(BURST));
+        let Ok(Err(not_until)) = self.limiter.check_n(pieces) else { return Pace::Fine };
         if self.offence.handle_refusal(now) {
             return Pace::Enough;
         }
@@ -85,13 +94,22 @@ mod tests {
     fn a_burst_passes_and_more_is_refused_with_a_time_to_wait() {
         let mut pacer = Pacer::default();
         let now = Instant::now();
-        let paces: Vec<Pace> = (0..2000).map(|_| pacer.handle_frame(now)).collect();
+        let paces: Vec<Pace> = (0..2000).map(|_| pacer.handle_frame(100, now)).collect();
         assert!(paces[..200].iter().all(|&pace| pace == Pace::Fine));
         let refused = paces.iter().find_map(|pace| match pace {
             Pace::TooFast { retry_after_ms } => Some(*retry_after_ms),
             _ => None,
         });
         assert!((1..=21).contains(&refused.unwrap()));
+    }
+
+    #[test]
+    fn large_frames_count_as_many_requests() {
+        let mut pacer = Pacer::default();
+        let now = Instant::now();
+        let passed = (0..200).filter(|_| pacer.handle_frame(crate::wire::FRAME_LEN_MAX, now) == Pace::Fine).count();
+        assert!((11..=13).contains(&passed), "{passed} frames of 17 pieces in a burst of 200 pieces");
+        assert_eq!(Pacer::default().handle_frame(usize::MAX, now), Pace::Fine);
     }
 
     #[test]
