@@ -473,9 +473,9 @@ fn reports_go_both_ways_and_tell_round_trips() {
     trait MarshalReport {
         fn marshal(&self) -> Vec<u8>;
     }
-    impl<T: webrtc_marshal::marshal::Marshal> MarshalReport for T {
+    impl<T: rtp_util::marshal::Marshal> MarshalReport for T {
         fn marshal(&self) -> Vec<u8> {
-            webrtc_marshal::marshal::Marshal::marshal(self).unwrap().to_vec()
+            rtp_util::marshal::Marshal::marshal(self).unwrap().to_vec()
         }
     }
     fn dlrr(reference: &rtcp::extended_report::ExtendedReport) -> Vec<u8> {
@@ -526,6 +526,11 @@ fn what_cannot_be_made_is_refused_and_changes_nothing() {
     assert_eq!(duplicate, Err(CommandError::DuplicateSsrc));
     let duplicate = call.world.consume(call.listener, call.producer, audio_consumer("1", LISTENER_SSRC));
     assert_eq!(duplicate, Err(CommandError::DuplicateSsrc));
+    // Not even once it is free again: its packet indices were used under the transport's key.
+    call.world.command(Command::CloseConsumer { consumer: call.consumer });
+    let again = call.world.consume(call.listener, call.producer, audio_consumer("1", LISTENER_SSRC));
+    assert_eq!(again, Err(CommandError::DuplicateSsrc));
+    call.world.consume(call.listener, call.producer, audio_consumer("1", LISTENER_SSRC + 1)).unwrap();
     let other_room = call.world.add_router();
     let stranger = call.world.add_connected_link(other_room);
     let foreign = call.world.consume(stranger, call.producer, audio_consumer("0", LISTENER_SSRC));
@@ -589,6 +594,23 @@ fn requests_that_a_stuck_handshake_thread_leaves_stay_few() {
     }
     let left: Vec<_> = std::iter::from_fn(|| world.shard.poll_dtls()).collect();
     assert!(left.len() <= 101 && left.iter().all(|request| request.transport() == transports[0]), "{}", left.len());
+}
+
+#[test]
+fn a_publisher_that_sends_more_than_any_encoder_is_cut_and_the_next_second_is_heard() {
+    let mut call = Call::new(15, Conditions::GOOD);
+    for _ in 0..1000 {
+        let mut packet = call.packet();
+        packet.payload = vec![0; 1100].into();
+        call.world.send_rtp(call.speaker, &packet);
+        call.frame += 1;
+        call.frames_of_ssrc += 1;
+    }
+    let heard = call.heard().len();
+    assert!((80..100).contains(&heard), "{heard}");
+    assert_eq!(call.world.stats().drops.count(DropReason::RtpOverRate), 1000 - heard as u64);
+    call.speak_frames(10);
+    assert_eq!(call.heard().len(), 10);
 }
 
 #[test]

@@ -9,8 +9,9 @@ pub enum CommandError {
     /// A limit of [`crate::limits`] is reached.
     #[error("the shard is full")]
     LimitReached,
-    /// Another stream of the same transport has this SSRC, or this MID and RID.
-    #[error("the SSRC, or the MID and RID, belong to another stream of the transport")]
+    /// Another stream of the same transport has this SSRC or this MID; or a consumer's SSRC is not above all that its
+    /// transport's consumers ever had.
+    #[error("the SSRC or the MID belongs, or belonged, to another stream of the transport")]
     DuplicateSsrc,
     /// The peer's DTLS parameters are known already.
     #[error("the transport is connected already")]

@@ -36,6 +36,8 @@ pub enum DropReason {
     RtpUnknownPayloadType,
     /// RTP: the stream is not to be forwarded: its producer is paused or its owner muted.
     RtpPaused,
+    /// RTP: the publisher sends more than any encoder does.
+    RtpOverRate,
     /// RTP or RTCP before the transport has keys.
     SrtpNoKeys,
     /// SRTP or SRTCP: authentication failed.
@@ -52,7 +54,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// How many there are.
-    pub const COUNT: usize = 22;
+    pub const COUNT: usize = 23;
 
     /// All of them, in the order of their discriminants.
     pub const ALL: [Self; Self::COUNT] = [
@@ -72,6 +74,7 @@ impl DropReason {
         Self::RtpUnknownStream,
         Self::RtpUnknownPayloadType,
         Self::RtpPaused,
+        Self::RtpOverRate,
         Self::SrtpNoKeys,
         Self::SrtpUnauthenticated,
         Self::SrtpReplayed,
@@ -99,6 +102,7 @@ impl DropReason {
             Self::RtpUnknownStream => "rtp_unknown_stream",
             Self::RtpUnknownPayloadType => "rtp_unknown_payload_type",
             Self::RtpPaused => "rtp_paused",
+            Self::RtpOverRate => "rtp_over_rate",
             Self::SrtpNoKeys => "srtp_no_keys",
             Self::SrtpUnauthenticated => "srtp_unauthenticated",
             Self::SrtpReplayed => "srtp_replayed",

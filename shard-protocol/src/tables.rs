@@ -186,7 +186,7 @@ pub struct ConsumerTable {
     pub kind: MediaKind,
     /// The MID that the receiver expects.
     pub mid: StreamName,
-    /// The SSRC of the media.
+    /// The SSRC of the media; like the next, above all that the transport's consumers ever had.
     pub ssrc: Ssrc,
     /// The SSRC of the retransmissions, where negotiated.
     pub rtx_ssrc: Option<Ssrc>,

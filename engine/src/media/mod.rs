@@ -6,12 +6,14 @@
 
 mod consumer;
 mod listener;
+mod policer;
 mod producer;
 mod rewrite;
 mod stream;
 
 pub use consumer::{COPY_HEADER_LEN_MAX, Consumer, Copied, Departure, Incoming};
 pub use listener::{Flow, RtpListener, StreamRoute};
+pub use policer::Policer;
 pub use producer::Producer;
 pub use rewrite::{Arrival, Rewriter, RunId};
 pub use stream::InboundStream;

@@ -1,10 +1,13 @@
 //! A stream that a participant sends, and how its packets are found.
 
+use std::time::Instant;
+
 use shard_protocol::command::{PauseReason, PauseReasons};
 use shard_protocol::ids::ProducerId;
 use shard_protocol::stats::DropReason;
 use shard_protocol::tables::{CodecTable, PayloadType, ProducerTable, Ssrc};
 
+use super::policer::Policer;
 use super::rewrite::RunId;
 use super::stream::InboundStream;
 
@@ -32,6 +35,7 @@ pub struct Producer<T, C> {
     /// Streams that have begun. No two have one clock: were two encodings in one run, their packets of the same number would
     /// go out with one index, which under AES-GCM gives the key stream away.
     clocks: u32,
+    policer: Policer,
 }
 
 impl<T, C> Producer<T, C> {
@@ -42,6 +46,7 @@ impl<T, C> Producer<T, C> {
             transport,
             consumers: Vec::new(),
             encodings: table.encodings.iter().map(|_| Encoding::default()).collect(),
+            policer: Policer::new(table.kind),
             table,
             paused,
             run: 0,
@@ -71,6 +76,11 @@ impl<T, C> Producer<T, C> {
         if !was_flowing && self.is_flowing() {
             self.run = self.run.wrapping_add(1);
         }
+    }
+
+    /// Whether a payload of `len` bytes that came at `received_at` is within what a publisher may send.
+    pub fn admits(&mut self, len: usize, received_at: Instant) -> bool {
+        self.policer.admits(len, received_at)
     }
 
     /// The run that packets of `encoding` belong to now.

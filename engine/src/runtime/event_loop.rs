@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use shard_protocol::Event;
 use shard_protocol::event::TransportCloseReason;
+use shard_protocol::limits::EVENTS_MAX;
 use shard_protocol::stats::DropReason;
 
 use super::dtls::{DtlsPort, RequestRefused};
@@ -123,6 +124,10 @@ impl EventLoop {
 
     fn take_commands(&mut self) -> usize {
         for taken in 0..COMMANDS_PER_TURN_MAX {
+            if self.shard.waiting_answers() >= EVENTS_MAX {
+                // Signaling is behind; it has to take answers before it is given more.
+                return taken;
+            }
             match self.mailbox.next_command() {
                 NextCommand::Some(command) => self.shard.handle_command(command),
                 NextCommand::None => return taken,

@@ -11,6 +11,7 @@
 //! Nothing on that way allocates, locks, reads a clock or logs.
 
 mod commands;
+mod keys;
 mod objects;
 mod peer;
 mod reports;
@@ -25,7 +26,8 @@ use shard_protocol::ids::TransportId;
 use shard_protocol::limits::TRANSPORTS_MAX;
 use shard_protocol::stats::{DropReason, ShardStats};
 
-use self::objects::{ConsumerKey, Objects, PeerKey};
+use self::keys::{ConsumerKey, PeerKey};
+use self::objects::Objects;
 use self::peer::Peer;
 use self::reports::PROTECTED_LEN_MAX;
 use self::timers::Timers;
@@ -279,6 +281,9 @@ impl Shard {
         if !producer.is_flowing() {
             return Err(DropReason::RtpPaused);
         }
+        if !producer.admits(payload_end - header.header_len, received_at) {
+            return Err(DropReason::RtpOverRate);
+        }
 
         let arrival = Arrival { id: producer.run_id(route.encoding), index, timestamp: header.timestamp, is_newest };
         let incoming = Incoming {
@@ -483,6 +488,11 @@ impl Shard {
             }
         }
         None
+    }
+
+    /// Answers that wait to be told. Whoever gives commands stops where they are many: each command adds one.
+    pub fn waiting_answers(&self) -> usize {
+        self.answers.len()
     }
 
     /// Whether [`shard_protocol::Command::Shutdown`] was carried out.

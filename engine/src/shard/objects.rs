@@ -13,24 +13,14 @@ use shard_protocol::limits::{
     ROUTERS_MAX, TRANSPORTS_MAX,
 };
 use shard_protocol::tables::{CodecTable, ConsumerTable, ProducerTable};
-use slotmap::{SlotMap, new_key_type};
+use slotmap::SlotMap;
 
+use super::keys::{ConsumerKey, PeerKey, ProducerKey, RouterKey};
 use super::peer::Peer;
 use crate::egress::STAGED_MAX;
 use crate::media::{Consumer, Producer};
 use crate::transport::Transport;
 use crate::wire::sequence::{PacketIndex, Timestamp};
-
-new_key_type! {
-    /// A router's place.
-    pub(super) struct RouterKey;
-    /// A peer's place.
-    pub(super) struct PeerKey;
-    /// A producer's place.
-    pub(super) struct ProducerKey;
-    /// A consumer's place.
-    pub(super) struct ConsumerKey;
-}
 
 /// One room's media.
 struct Router {
@@ -143,11 +133,12 @@ impl Objects {
         {
             return Err(CommandError::LimitReached);
         }
-        if peer.consumer(table.ssrc).is_some() {
+        let ssrcs = [Some(table.ssrc), table.rtx_ssrc];
+        if !ssrcs.into_iter().flatten().all(|ssrc| peer.is_fresh(ssrc)) || table.rtx_ssrc == Some(table.ssrc) {
             return Err(CommandError::DuplicateSsrc);
         }
         let key = self.consumers.insert_with_key(|key| {
-            peer.try_add_consumer(table.ssrc, key);
+            peer.add_consumer(table.ssrc, table.rtx_ssrc, key);
             producer.consumers.push(key);
             Consumer::new(id, peer_key, producer_key, table, paused, first_index, first_timestamp)
         });
@@ -178,7 +169,7 @@ impl Objects {
             self.close_consumer_key(consumer);
         }
         if let Some(router) = self.routers.get_mut(peer.router) {
-            router.peers.retain(|&known| known != key);
+            take_out(&mut router.peers, key);
         }
         Some(peer)
     }
@@ -208,7 +199,7 @@ impl Objects {
             for stream in producer.streams_mut() {
                 peer.listener.retire(stream.ssrc, stream.replay);
             }
-            peer.producers.retain(|&known| known != key);
+            take_out(&mut peer.producers, key);
         }
     }
 
@@ -219,7 +210,7 @@ impl Objects {
             peer.remove_consumer(consumer.ssrc);
         }
         if let Some(producer) = self.producers.get_mut(consumer.producer) {
-            producer.consumers.retain(|&known| known != key);
+            take_out(&mut producer.consumers, key);
         }
     }
 
@@ -241,6 +232,13 @@ impl Objects {
     /// How many routers live.
     pub(super) fn routers_len(&self) -> usize {
         self.routers.len()
+    }
+}
+
+/// Takes `key` out of a list whose order means nothing.
+fn take_out<K: PartialEq>(keys: &mut Vec<K>, key: K) {
+    if let Some(place) = keys.iter().position(|known| *known == key) {
+        keys.swap_remove(place);
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use shard_protocol::event::{DtlsState, IceState};
 use shard_protocol::tables::Ssrc;
 
-use super::objects::{ConsumerKey, ProducerKey, RouterKey};
+use super::keys::{ConsumerKey, ProducerKey, RouterKey};
 use crate::egress::Queue;
 use crate::media::RtpListener;
 use crate::transport::Transport;
@@ -22,6 +22,8 @@ pub(super) struct Peer {
     pub(super) producers: Vec<ProducerKey>,
     /// What it receives, by the SSRC of the copies, in their order.
     pub(super) consumers: Vec<(Ssrc, ConsumerKey)>,
+    /// The highest SSRC that a consumer ever had.
+    highest_ssrc: Option<Ssrc>,
     /// Copies staged in this turn.
     pub(super) queue: Queue,
     /// The deadline that counts.
@@ -50,6 +52,7 @@ impl Peer {
             listener: RtpListener::default(),
             producers: Vec::new(),
             consumers: Vec::new(),
+            highest_ssrc: None,
             queue: Queue::default(),
             timer_at: None,
             reports_at: None,
@@ -66,21 +69,17 @@ impl Peer {
         std::mem::replace(&mut self.known_state, state) != state
     }
 
-    /// The consumer whose copies have `ssrc`.
-    pub(super) fn consumer(&self, ssrc: Ssrc) -> Option<ConsumerKey> {
-        let place = self.consumers.binary_search_by_key(&ssrc, |(ssrc, _)| *ssrc).ok()?;
-        self.consumers.get(place).map(|(_, consumer)| *consumer)
+    /// Whether a consumer may have `ssrc`: only one above all that this peer's consumers ever had. Were one used again, its
+    /// packet indices would be too, under the same key, which under AES-GCM gives the key stream away.
+    pub(super) fn is_fresh(&self, ssrc: Ssrc) -> bool {
+        self.highest_ssrc.is_none_or(|highest| ssrc > highest)
     }
 
-    /// Enters a consumer; `false`, and nothing changes, where its SSRC is another's.
-    pub(super) fn try_add_consumer(&mut self, ssrc: Ssrc, consumer: ConsumerKey) -> bool {
-        match self.consumers.binary_search_by_key(&ssrc, |(ssrc, _)| *ssrc) {
-            Ok(_) => false,
-            Err(place) => {
-                self.consumers.insert(place, (ssrc, consumer));
-                true
-            }
-        }
+    /// Enters a consumer whose SSRCs are fresh.
+    pub(super) fn add_consumer(&mut self, ssrc: Ssrc, rtx_ssrc: Option<Ssrc>, consumer: ConsumerKey) {
+        debug_assert!(self.is_fresh(ssrc));
+        self.highest_ssrc = Some(rtx_ssrc.map_or(ssrc, |rtx_ssrc| rtx_ssrc.max(ssrc)));
+        self.consumers.push((ssrc, consumer));
     }
 
     /// Takes the consumer of `ssrc` out.

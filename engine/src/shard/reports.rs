@@ -7,7 +7,8 @@ use shard_protocol::stats::DropReason;
 use shard_protocol::tables::{MediaKind, Ssrc};
 
 use super::Shard;
-use super::objects::{ConsumerKey, Objects, PeerKey};
+use super::keys::{ConsumerKey, PeerKey};
+use super::objects::Objects;
 use crate::media::Flow;
 use crate::wire::rtcp::{
     Compound, CompoundWriter, NtpTimestamp, Packet, ReportBlocks, ReportItem, SENDER_REPORT_LEN, SenderStatement,
@@ -33,6 +34,9 @@ pub(super) const PROTECTED_LEN_MAX: usize = COMPOUND_LEN_MAX + OVERHEAD_MAX;
 /// Bytes of one consumer's report with its canonical name.
 const STATEMENT_LEN_MAX: usize = SENDER_REPORT_LEN + source_description_len(CNAME_LEN_MAX);
 
+/// The longest round trip that is believed. A call is dead long before; a peer that claims more would spoil the histogram.
+const ROUND_TRIP_MAX: Duration = Duration::from_secs(10);
+
 /// Who reports to publishers. Any SSRC does that no consumer has; signaling gives consumers none below 2^16.
 const REPORTER: Ssrc = Ssrc(1);
 
@@ -54,7 +58,8 @@ impl Shard {
         let mut read_blocks = |blocks: ReportBlocks<'_>| {
             let measured = blocks
                 .filter(|block| peer.consumers.binary_search_by_key(&block.ssrc, |(ssrc, _)| *ssrc).is_ok())
-                .filter_map(|block| round_trip(ntp, block.last_sender_report, block.delay_since_last_sender_report));
+                .filter_map(|block| round_trip(ntp, block.last_sender_report, block.delay_since_last_sender_report))
+                .filter(|measured| *measured <= ROUND_TRIP_MAX);
             peer.receiver_round_trip = measured.last().or(peer.receiver_round_trip);
         };
         for packet in compound.packets() {
@@ -75,7 +80,8 @@ impl Shard {
                             && reply.ssrc == REPORTER
                         {
                             let measured =
-                                round_trip(ntp, reply.last_reference_time, reply.delay_since_last_reference_time);
+                                round_trip(ntp, reply.last_reference_time, reply.delay_since_last_reference_time)
+                                    .filter(|measured| *measured <= ROUND_TRIP_MAX);
                             peer.sender_round_trip = measured.or(peer.sender_round_trip);
                         }
                     }

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Instant;
 
-use super::objects::PeerKey;
+use super::keys::PeerKey;
 
 /// The deadlines of a shard's peers, soonest first.
 ///

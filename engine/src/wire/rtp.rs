@@ -124,7 +124,7 @@ impl RtpHeader {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use webrtc_marshal::marshal::{Marshal, MarshalSize, Unmarshal};
+    use rtp_util::marshal::{Marshal, MarshalSize, Unmarshal};
 
     use super::*;
 

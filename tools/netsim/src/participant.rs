@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use engine::security::srtp::{SrtpKeys, SrtpMaster, SrtpProfile};
 use rtp::packet::Packet;
+use rtp_util::marshal::{Marshal, Unmarshal};
 use shard_protocol::tables::IceCredentials;
 use stun_rs::attributes::ice::{IceControlling, Priority, UseCandidate};
 use stun_rs::attributes::stun::{Fingerprint, MessageIntegrity, UserName};
 use stun_rs::methods::BINDING;
 use stun_rs::{HMACKey, MessageClass, MessageEncoderBuilder, StunMessageBuilder};
-use webrtc_marshal::marshal::{Marshal, Unmarshal};
 use webrtc_srtp::Error;
 use webrtc_srtp::context::Context;
 use webrtc_srtp::protection_profile::ProtectionProfile;

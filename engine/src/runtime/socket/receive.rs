@@ -88,23 +88,7 @@ impl Receiver {
 }
 
 /// Whether the next call may well succeed: nothing waits, a signal came, memory is short, or an answer of ICMP (RFC 792) to
-/// a datagram sent earlier is told here.
+/// a datagram sent earlier is told here. Only what says that the call itself is wrong can never get better.
 fn is_transient(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(
-            libc::EAGAIN
-                | libc::EINTR
-                | libc::ENOMEM
-                | libc::ENOBUFS
-                | libc::ECONNREFUSED
-                | libc::EHOSTUNREACH
-                | libc::ENETUNREACH
-                | libc::EHOSTDOWN
-                | libc::ENETDOWN
-                | libc::EPROTO
-                | libc::ENOPROTOOPT
-                | libc::EMSGSIZE
-        )
-    )
+    !matches!(error.raw_os_error(), Some(libc::EBADF | libc::ENOTSOCK | libc::EFAULT | libc::EINVAL))
 }

@@ -1,0 +1,83 @@
+//! How much a publisher may send before its packets are no longer copied to others.
+//!
+//! A publisher is told by RTCP what to send, but nothing makes it obey, and each of its packets is paid for by every
+//! receiver. The bound lies above what any honest encoder sends.
+
+use std::time::{Duration, Instant};
+
+use shard_protocol::tables::MediaKind;
+
+/// Opus's highest bit rate, 510 kbit/s (RFC 6716 section 2.1.1), in its shortest frames, 400 a second (section 2.1.4), each
+/// with the headers below; and a fifth more.
+const AUDIO_BYTES_PER_SECOND: u64 = 96_000;
+
+/// A screen of 4 Mbit/s, its three simulcast layers if it has any, and as much again for key frames and retransmissions.
+const VIDEO_BYTES_PER_SECOND: u64 = 1_500_000;
+
+/// Bytes of IPv4, UDP and RTP headers, so that many small packets count too.
+const PACKET_OVERHEAD: u64 = 40;
+
+/// How far a publisher may run ahead: what a network held back for this long arrives at once.
+const BURST: Duration = Duration::from_secs(1);
+
+/// The generic cell rate algorithm (ITU-T I.371 annex A): a bucket that leaks by itself, in one number.
+#[derive(Clone, Copy, Debug)]
+pub struct Policer {
+    bytes_per_second: u64,
+    /// When all that was admitted would have been sent at the allowed rate; `None` before the first packet.
+    drained_at: Option<Instant>,
+}
+
+impl Policer {
+    /// Makes the policer of one producer.
+    pub fn new(kind: MediaKind) -> Self {
+        let bytes_per_second = match kind {
+            MediaKind::Audio => AUDIO_BYTES_PER_SECOND,
+            MediaKind::Video => VIDEO_BYTES_PER_SECOND,
+        };
+        Self { bytes_per_second, drained_at: None }
+    }
+
+    /// Whether a payload of `len` bytes that came at `received_at` is within the rate; only such a one counts.
+    pub fn admits(&mut self, len: usize, received_at: Instant) -> bool {
+        let drained_at = self.drained_at.map_or(received_at, |drained_at| drained_at.max(received_at));
+        if drained_at.saturating_duration_since(received_at) > BURST {
+            return false;
+        }
+        // A datagram is shorter than 2^16 bytes, so this stays far below 2^64.
+        let nanos = (len as u64 + PACKET_OVERHEAD) * 1_000_000_000 / self.bytes_per_second;
+        self.drained_at = Some(drained_at + Duration::from_nanos(nanos));
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many of `packets` of `len` bytes, evenly over `seconds`, are admitted.
+    fn admitted(kind: MediaKind, packets: u32, len: usize, seconds: u32) -> u32 {
+        let mut policer = Policer::new(kind);
+        let start = Instant::now();
+        let step = Duration::from_secs(u64::from(seconds)) / packets;
+        (0..packets).filter(|n| policer.admits(len, start + step * *n)).count() as u32
+    }
+
+    #[test]
+    fn the_loudest_honest_encoder_is_never_cut() {
+        // 510 kbit/s in frames of 2.5 ms, and in frames of 20 ms.
+        assert_eq!(admitted(MediaKind::Audio, 4000, 160, 10), 4000);
+        assert_eq!(admitted(MediaKind::Audio, 500, 1275, 10), 500);
+        // What a network held back for a second comes at once.
+        let mut policer = Policer::new(MediaKind::Audio);
+        let now = Instant::now();
+        assert!((0..50).all(|_| policer.admits(1275, now)));
+    }
+
+    #[test]
+    fn a_flood_is_cut_to_the_rate_and_a_burst() {
+        let packets = admitted(MediaKind::Audio, 37_000, 1100, 10);
+        let bytes = u64::from(packets) * (1100 + PACKET_OVERHEAD);
+        assert!((10 * AUDIO_BYTES_PER_SECOND..=12 * AUDIO_BYTES_PER_SECOND).contains(&bytes), "{bytes}");
+    }
+}
