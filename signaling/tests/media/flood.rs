@@ -17,6 +17,8 @@ const BURST: usize = 32;
 const BACKLOG_MAX_BYTES: u64 = 64 * 1024;
 /// Between two looks at a backlog that is too long.
 const WAIT: Duration = Duration::from_micros(200);
+/// Looks for a row before it counts as gone. One look in tens of thousands misses it.
+const LOOKS_MAX: usize = 100;
 
 /// A flood from one socket to one address.
 pub(crate) struct Flood<'a> {
@@ -63,11 +65,17 @@ pub(crate) fn kernel_drops(address: SocketAddr) -> io::Result<u64> {
     socket_row(address, |fields| fields.last()?.parse().ok())
 }
 
+/// One figure of the socket's row. The kernel gives the table in pieces, and a row is missed when other sockets come or go
+/// between two; so it is looked for again.
 fn socket_row(address: SocketAddr, read: impl Fn(&[&str]) -> Option<u64>) -> io::Result<u64> {
     let suffix = format!(":{:04X}", address.port());
-    let table = fs::read_to_string("/proc/net/udp")?;
-    let rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let mut values =
-        rows.filter(|row| row.get(1).is_some_and(|local| local.ends_with(&suffix))).filter_map(|row| read(&row));
-    values.next().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the service's socket is not in /proc/net/udp"))
+    for _ in 0..LOOKS_MAX {
+        let table = fs::read_to_string("/proc/net/udp")?;
+        let mut rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let row = rows.find(|row| row.get(1).is_some_and(|local| local.ends_with(&suffix)));
+        if let Some(figure) = row.and_then(|row| read(&row)) {
+            return Ok(figure);
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::NotFound, "the service's socket is not in /proc/net/udp"))
 }
