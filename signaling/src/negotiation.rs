@@ -7,15 +7,13 @@ use std::net::IpAddr;
 use std::sync::LazyLock;
 
 use serde_json::Value;
-use shard_protocol::tables::{CandidateAddress, DtlsTable, Fingerprint, MediaKind, Ssrc};
+use shard_protocol::tables::{CandidateAddress, DtlsTable, Fingerprint, MediaKind};
 
-use crate::ortc::{
-    ConsumerStreams, DtlsFingerprint, DtlsRole, IceCandidateType, OrtcError, TransportProtocol, dtls_table,
-};
 pub use crate::ortc::{
-    DtlsParameters, IceCandidate, IceParameters, NegotiatedConsumer, NegotiatedProducer, RtpCapabilities,
-    RtpParameters, StreamType,
+    ConsumerStreams, DtlsParameters, IceCandidate, IceParameters, NegotiatedConsumer, NegotiatedProducer,
+    RtpCapabilities, RtpParameters, StreamType,
 };
+use crate::ortc::{DtlsFingerprint, DtlsRole, IceCandidateType, OrtcError, TransportProtocol, dtls_table};
 use crate::wire::request::Kind;
 use crate::wire::{ErrorCode, Refusal};
 
@@ -57,17 +55,15 @@ pub fn negotiate_producer(kind: Kind, parameters: &Value, cname: &str) -> Result
         .map_err(|error| refusal_of(&error))
 }
 
-/// Negotiates a `consume` for a receiver with `capabilities`; `next_ssrc` gives numbers that its transport has not used.
+/// Negotiates a `consume` for a receiver with `capabilities`; `streams` has names that its transport has not used.
 ///
 /// # Errors
 /// [`ErrorCode::CannotConsume`] where the receiver has none of the stream's codecs.
 pub fn negotiate_consumer(
     producer: &NegotiatedProducer,
     capabilities: &RtpCapabilities,
-    mid: &str,
-    mut next_ssrc: impl FnMut() -> Ssrc,
+    streams: ConsumerStreams,
 ) -> Result<NegotiatedConsumer, Refusal> {
-    let streams = ConsumerStreams { mid: mid.to_owned(), ssrc: next_ssrc(), rtx_ssrc: Some(next_ssrc()) };
     crate::ortc::negotiate_consumer(producer, capabilities, streams).map_err(|error| refusal_of(&error))
 }
 

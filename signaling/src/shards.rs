@@ -119,13 +119,16 @@ pub struct Shards<T> {
     /// Ids grow, and every request has the same time to live: the first is always the next to time out.
     pending: BTreeMap<RequestId, Pending<T>>,
     next_request: u64,
+    /// The line that [`Self::poll`] asks first: the one behind that which spoke last.
+    next_line: usize,
 }
 
 impl<T> Shards<T> {
     /// Takes the ports, in the order of the shards' indices.
     pub fn new(ports: Vec<Box<dyn ShardPort>>) -> Self {
         let line = |port| Line { port, backlog: VecDeque::new(), refused: 0, is_lost: false, is_loss_told: false };
-        Self { lines: ports.into_iter().map(line).collect(), pending: BTreeMap::new(), next_request: 0 }
+        let lines = ports.into_iter().map(line).collect();
+        Self { lines, pending: BTreeMap::new(), next_request: 0, next_line: 0 }
     }
 
     /// The shards that are not lost.
@@ -204,10 +207,12 @@ impl<T> Shards<T> {
         self.pending.remove(&request).map(|pending| pending.then)
     }
 
-    /// The next news; `None` when there is none for now.
+    /// The next news; `None` when there is none for now. Shards that all have some to tell take turns.
     pub fn poll(&mut self, now: Instant) -> Option<News<T>> {
-        for index in 0..self.lines.len() {
+        let count = self.lines.len();
+        for index in (self.next_line..count).chain(0..self.next_line) {
             if let Some(news) = self.poll_line(ShardIndex(index as u16)) {
+                self.next_line = (index + 1) % count;
                 return Some(news);
             }
         }
@@ -432,6 +437,22 @@ mod tests {
         assert!(matches!(shards.poll(now + ANSWER_TIMEOUT), Some(News::TimedOut { then: "mine" })));
         port.0.lock().unwrap().events.push_back(Event::Answered { request, result: Ok(()) });
         assert!(shards.poll(now + ANSWER_TIMEOUT).is_none());
+    }
+
+    #[test]
+    fn a_shard_with_much_to_tell_lets_the_next_one_speak() {
+        let ports = [Port::default(), Port::default()];
+        let mut shards: Shards<()> = Shards::new(ports.iter().map(|port| Box::new(port.clone()) as _).collect());
+        for (port, transport) in ports.iter().zip(1..) {
+            let event =
+                Event::TransportClosed { transport: TransportId(transport), reason: TransportCloseReason::DtlsFailed };
+            port.0.lock().unwrap().events.extend(vec![event; 3]);
+        }
+        let told = std::iter::from_fn(|| match shards.poll(Instant::now())? {
+            News::TransportClosed { transport, .. } => Some(transport.0),
+            other => panic!("no such news: {other:?}"),
+        });
+        assert_eq!(told.collect::<Vec<_>>(), [1, 2, 1, 2, 1, 2]);
     }
 
     #[test]

@@ -5,14 +5,13 @@ use std::time::Instant;
 use shard_protocol::Command;
 use shard_protocol::command::PauseReason;
 use shard_protocol::ids::{ConsumerId, ShardIndex};
-use shard_protocol::tables::Ssrc;
 
 use super::news::{CreatedConsumer, Then};
 use super::roster::{Consumer, pause_reasons};
 use super::{Call, Caller, Rooms, shard_unavailable, state};
 use crate::negotiation;
 use crate::wire::request::{Consume, OfConsumer};
-use crate::wire::{Answer, PublicId, Refusal};
+use crate::wire::{Answer, ErrorCode, PublicId, Refusal};
 
 impl Rooms {
     pub(super) fn on_consume(&mut self, call: &Call, consume: &Consume, now: Instant) -> Result<(), Refusal> {
@@ -30,8 +29,10 @@ impl Rooms {
             .recv
             .as_ref()
             .ok_or_else(|| Refusal::bad_request("There is no `recv` transport: `createTransport` first."))?;
-        let mid = transport.next_mid.to_string();
-        let consumed = negotiation::negotiate_consumer(&producer.stream, &participant.capabilities, &mid, random_ssrc)?;
+        let streams = transport.next_streams().ok_or_else(|| {
+            Refusal::new(ErrorCode::LimitReached, "The `recv` transport has had all the consumers that it can name.")
+        })?;
+        let consumed = negotiation::negotiate_consumer(&producer.stream, &participant.capabilities, streams)?;
         let (shard, transport, producer_id) = (room.shard, transport.id, producer.id);
         let kind = producer.source.kind();
         let is_held = state::is_kind_held(kind, participant.state);
@@ -54,9 +55,9 @@ impl Rooms {
         };
         let then = Then::Consume(Box::new(made));
         let request = self.shards.try_create(shard, now, then, command).map_err(|_| shard_unavailable())?;
-        // A MID is used up even when the shard refuses: a number skipped costs nothing, one used twice would.
+        // Names are used up even when the shard refuses: a number skipped costs nothing, one used twice would.
         if let Some(transport) = self.participant_mut(&caller).and_then(|participant| participant.recv.as_mut()) {
-            transport.next_mid += 1;
+            transport.consumers_named += 1;
         }
         self.await_shard(call, request);
         Ok(())
@@ -136,13 +137,6 @@ impl Rooms {
             .map(|(public, consumer)| (public.clone(), room.shard, consumer.id))
             .ok_or_else(|| Refusal::not_found("The connection has no consumer of this `consumerId`."))
     }
-}
-
-/// An SSRC by chance. Two of the thousand streams of one transport are equal once in eight thousand such transports, and the
-/// shard refuses the second.
-fn random_ssrc() -> Ssrc {
-    // 0 is legal and in practice trouble; so is what a signed number cannot hold.
-    Ssrc(rand::random_range(1..=0x7fff_ffff))
 }
 
 fn no_producer() -> Refusal {

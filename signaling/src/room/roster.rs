@@ -8,10 +8,11 @@ use std::sync::Arc;
 use shard_protocol::command::{PauseReason, PauseReasons};
 use shard_protocol::event::{DtlsState, IceState};
 use shard_protocol::ids::{ConsumerId, ProducerId, RequestId, RouterId, ShardIndex, TransportId};
+use shard_protocol::tables::Ssrc;
 
 use super::connections::ConnectionKey;
 use super::{Call, PublicId, UserId};
-use crate::negotiation::{NegotiatedProducer, RtpCapabilities};
+use crate::negotiation::{ConsumerStreams, NegotiatedProducer, RtpCapabilities};
 use crate::wire::message::State;
 use crate::wire::request::{Direction, Kind, Source};
 
@@ -54,8 +55,10 @@ pub(super) struct Transport {
     pub(super) is_connected: bool,
     pub(super) ice: IceState,
     pub(super) dtls: DtlsState,
-    /// The MID of the next consumer.
-    pub(super) next_mid: u32,
+    /// How many consumers it has been asked for; ended ones count.
+    pub(super) consumers_named: u32,
+    /// The SSRC of its first consumer.
+    pub(super) first_ssrc: Ssrc,
 }
 
 /// A stream that somebody sends.
@@ -135,6 +138,18 @@ impl Participant {
     /// Whether media can flow over one of its transports.
     pub(super) fn is_media_connected(&self) -> bool {
         [&self.send, &self.recv].into_iter().flatten().any(|transport| transport.dtls == DtlsState::Connected)
+    }
+}
+
+impl Transport {
+    /// The names of the next consumer's streams; `None` once the numbers are used up, after a thousand million consumers.
+    ///
+    /// SSRCs only grow. The key of a transport stays the same for all its life, and each SSRC begins again with packet 0:
+    /// one that came twice would protect two packets by the same nonce (RFC 7714 section 8.1).
+    pub(super) fn next_streams(&self) -> Option<ConsumerStreams> {
+        let ssrc = self.consumers_named.checked_mul(2).and_then(|offset| self.first_ssrc.0.checked_add(offset))?;
+        let mid = self.consumers_named.to_string();
+        Some(ConsumerStreams { mid, ssrc: Ssrc(ssrc), rtx_ssrc: Some(Ssrc(ssrc.checked_add(1)?)) })
     }
 }
 

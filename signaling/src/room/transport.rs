@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
-use rand::Rng;
 use rand::distr::{Alphanumeric, SampleString};
+use rand::{Rng, RngExt};
 use shard_protocol::event::{DtlsState, IceState, TransportCloseReason};
 use shard_protocol::ids::{ShardIndex, TransportId};
-use shard_protocol::tables::IceCredentials;
+use shard_protocol::tables::{IceCredentials, Ssrc};
 use shard_protocol::{Command, CommandError};
 
 use super::news::{CreatedTransport, Then, refusal_of};
@@ -45,7 +45,8 @@ impl Rooms {
             is_connected: false,
             ice: IceState::New,
             dtls: DtlsState::New,
-            next_mid: 0,
+            consumers_named: 0,
+            first_ssrc: first_ssrc(&mut rand::rng()),
         };
         let direction = create.direction;
         let made = CreatedTransport { call: call.clone(), caller, shard, direction, transport, ice_parameters };
@@ -173,6 +174,13 @@ impl Rooms {
             .tell(connection, &Push::TransportClosed { transport_id: &transport_id, reason: close_label(reason) });
         self.remove_transport(&caller, direction);
     }
+}
+
+/// The SSRC that a transport counts up from, by chance, so that those of two transports differ.
+///
+/// Small numbers are in practice trouble, and above 2^30 there is room for a thousand million consumers.
+fn first_ssrc(random: &mut impl RngExt) -> Ssrc {
+    Ssrc(random.random_range(1 << 16..1 << 30))
 }
 
 /// Makes the service's side of ICE for one transport, from a cryptographic generator.

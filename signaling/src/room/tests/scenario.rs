@@ -1,6 +1,7 @@
 //! What clients see, step by step.
 
 use serde_json::json;
+use shard_protocol::CommandError;
 use shard_protocol::command::{PauseReason, PauseReasons};
 use shard_protocol::ids::ShardIndex;
 
@@ -64,14 +65,38 @@ fn a_second_consumer_and_ones_own_stream_are_bad_requests() {
 }
 
 #[test]
-fn mids_of_one_transport_differ() {
+fn mids_and_ssrcs_of_one_transport_only_grow() {
     let mut world = World::new(1);
-    let listener = world.enter("listener", "lobby");
-    for place in 0..3 {
-        let speaker = world.enter(&format!("speaker-{place}"), "lobby");
-        let producer = world.produce(speaker);
-        assert_eq!(world.consume(listener, &producer)["rtpParameters"]["mid"], json!(place.to_string()));
+    let (listener, speaker) = (world.enter("listener", "lobby"), world.enter("speaker", "lobby"));
+    let producer = world.produce(speaker);
+    let mut ssrcs = Vec::new();
+    for mid in ["0", "1", "3"] {
+        let consumed = world.consume(listener, &producer);
+        let parameters = &consumed["rtpParameters"];
+        assert_eq!(parameters["mid"], mid);
+        ssrcs.push(parameters["encodings"][0]["ssrc"].as_u64().unwrap());
+        world.call(listener, json!({"type": "closeConsumer", "consumerId": consumed["consumerId"]}));
+        if mid == "1" {
+            world.shards[0].books().refuse_next = Some(CommandError::LimitReached);
+            assert_eq!(world.consume(listener, &producer)["code"], "limit_reached");
+        }
     }
+    // Between two is the SSRC of retransmissions.
+    assert_eq!([ssrcs[1] - ssrcs[0], ssrcs[2] - ssrcs[1]], [2, 4]);
+    assert!((1 << 16..1 << 30).contains(&ssrcs[0]));
+}
+
+#[test]
+fn a_transport_that_has_named_all_consumers_gives_no_name_twice() {
+    let mut world = World::new(1);
+    let (listener, speaker) = (world.enter("listener", "lobby"), world.enter("speaker", "lobby"));
+    let producer = world.produce(speaker);
+    let participants = world.rooms.rooms.values_mut().flat_map(|room| room.participants.values_mut());
+    for transport in participants.filter_map(|participant| participant.recv.as_mut()) {
+        transport.consumers_named = u32::MAX / 2;
+    }
+    assert_eq!(world.consume(listener, &producer)["code"], "limit_reached");
+    assert!(world.shards[0].books().consumers.is_empty());
 }
 
 #[test]
