@@ -25,7 +25,7 @@ use self::pace::{Pace, Pacer};
 use crate::auth::Identity;
 use crate::metrics::Metrics;
 use crate::room::{ConnectionKey, Rooms};
-use crate::wire::{CloseReason, Envelope, ErrorCode, Refusal};
+use crate::wire::{CloseReason, Envelope, ErrorCode, Label, Refusal};
 
 /// How often a connection is pinged. Discord's gateways ask for a heartbeat as often; proxies drop idle ones after 60 s.
 pub const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -215,21 +215,32 @@ impl Session {
                 return self.on_bad_frame(&Refusal::new(ErrorCode::BadJson, "Frames are text, not binary."));
             }
         };
+        if let Pace::TooFast { retry_after_ms } = pace {
+            return self.on_frame_too_many(&text, retry_after_ms);
+        }
         let envelope = match Envelope::read(&text) {
             Ok(envelope) => envelope,
             Err(refusal) => return self.on_bad_frame(&refusal),
         };
         self.bad_frames = 0;
         self.is_answer_due = true;
-        if let Pace::TooFast { retry_after_ms } = pace {
-            let mut refusal = Refusal::new(ErrorCode::RateLimited, "More than 50 requests a second, or 200 at once.");
-            refusal.retry_after_ms = Some(retry_after_ms);
-            self.refuse(&refusal, Some(&envelope));
-            return Ok(());
-        }
         self.attendance.rooms.lock().handle_request(self.attendance.key, envelope, now);
         // What a request asks of a shard has a deadline.
         self.attendance.rooms.stirred.notify_one();
+        Ok(())
+    }
+
+    /// Refuses a frame with no more work than the answer needs: whoever sends too many is not to be served with more.
+    fn on_frame_too_many(&mut self, text: &str, retry_after_ms: u64) -> Result<(), End> {
+        let label = match Label::read(text) {
+            Ok(label) => label,
+            Err(refusal) => return self.on_bad_frame(&refusal),
+        };
+        self.bad_frames = 0;
+        self.is_answer_due = true;
+        let mut refusal = Refusal::new(ErrorCode::RateLimited, "More than 50 requests a second, or 200 at once.");
+        refusal.retry_after_ms = Some(retry_after_ms);
+        self.refuse(&refusal, &label);
         Ok(())
     }
 
@@ -239,15 +250,13 @@ impl Session {
             return Err(End::Close(CloseReason::NoJson));
         }
         self.is_answer_due = true;
-        self.refuse(refusal, None);
+        self.refuse(refusal, &Label::default());
         Ok(())
     }
 
-    fn refuse(&self, refusal: &Refusal, envelope: Option<&Envelope>) {
+    fn refuse(&self, refusal: &Refusal, label: &Label) {
         self.metrics.count_refusal(refusal.code);
-        let name = envelope.and_then(|envelope| envelope.name.as_deref());
-        let frame = refusal.to_frame(name, envelope.and_then(|envelope| envelope.key.as_ref()));
-        self.outgoing.push(Item::Answer(frame));
+        self.outgoing.push(Item::Answer(refusal.to_frame(label.name.as_deref(), label.key.as_ref())));
     }
 
     /// Writes a message and those that wait behind it, in as few system calls as they fit.

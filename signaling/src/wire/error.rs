@@ -1,6 +1,7 @@
 //! Refusals of requests, as clients see them.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -133,6 +134,11 @@ pub(super) fn shown_name(value: &Value) -> Option<String> {
     /// Longer names are of no known request; repeating them would only let clients choose the size of answers.
     const SHOWN_CHARS_MAX: usize = 64;
     value.as_str().map(|name| name.chars().take(SHOWN_CHARS_MAX).collect())
+}
+
+/// The refusal of a frame that cannot be read at all.
+pub(super) fn bad_json(fault: &impl fmt::Display) -> Refusal {
+    Refusal::new(ErrorCode::BadJson, format!("The frame is no JSON object to be used: {fault}."))
 }
 
 #[cfg(test)]

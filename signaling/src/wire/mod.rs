@@ -6,6 +6,7 @@
 
 pub mod close;
 pub mod error;
+mod label;
 pub mod message;
 pub mod name;
 pub mod request;
@@ -13,6 +14,7 @@ pub mod strict_json;
 
 pub use close::CloseReason;
 pub use error::{ErrorCode, Refusal};
+pub use label::Label;
 pub use message::{Answer, Push};
 pub use name::{ChannelId, PublicId, UserId};
 pub use request::{Envelope, Request, RequestKey};

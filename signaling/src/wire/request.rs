@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
 
-use super::error::shown_name;
+use super::error::{bad_json, shown_name};
 use super::{ErrorCode, Refusal, strict_json};
 
 /// The `id` that a client gave to a request; the answer repeats it.
@@ -24,7 +24,7 @@ impl RequestKey {
     /// The longest `id` in bytes: a UUID with much to spare, and too short to make answers long.
     pub const LEN_MAX: usize = 128;
 
-    fn read(value: Value) -> Result<Self, Refusal> {
+    pub(super) fn read(value: Value) -> Result<Self, Refusal> {
         match value {
             Value::Number(number) => Ok(Self::Number(number)),
             Value::String(text) if text.len() <= Self::LEN_MAX => Ok(Self::Text(text)),
@@ -238,9 +238,7 @@ impl Envelope {
     /// # Errors
     /// [`ErrorCode::BadJson`] where it is not one strict JSON object; nothing in it can be trusted then, its `id` neither.
     pub fn read(text: &str) -> Result<Self, Refusal> {
-        let mut fields = strict_json::read_object(text).map_err(|fault| {
-            Refusal::new(ErrorCode::BadJson, format!("The frame is no JSON object to be used: {fault}."))
-        })?;
+        let mut fields = strict_json::read_object(text).map_err(|fault| bad_json(&fault))?;
         let name = fields.get("type").and_then(shown_name);
         let key = match fields.remove("id").filter(|value| !value.is_null()).map(RequestKey::read).transpose() {
             Ok(key) => key,

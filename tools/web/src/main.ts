@@ -18,6 +18,10 @@ addEventListener('hashchange', () => {
 });
 addEventListener('keydown', (event) => callView?.handleKey(event));
 addEventListener('pagehide', () => call?.leave());
+// The browser may keep a page that was left, and show it again as it was; its call has ended.
+addEventListener('pageshow', (event) => {
+  if (event.persisted && call) showEntrance();
+});
 
 function showEntrance(fault?: CallFault): void {
   call = null;
