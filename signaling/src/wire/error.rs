@@ -82,9 +82,19 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// A refusal with a sentence.
+    /// The longest sentence in bytes. Faults of JSON repeat what they found, and a whole frame may be one string: without a
+    /// bound a client would choose the size of answers.
+    pub const MESSAGE_LEN_MAX: usize = 400;
+
+    /// A refusal with a sentence, which is cut where it is too long.
     pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), retry_after_ms: None }
+        let mut message = message.into();
+        if message.len() > Self::MESSAGE_LEN_MAX {
+            let end = message.floor_char_boundary(Self::MESSAGE_LEN_MAX - "…".len());
+            message.to_mut().truncate(end);
+            message.to_mut().push('…');
+        }
+        Self { code, message, retry_after_ms: None }
     }
 
     /// A refusal for [`ErrorCode::BadRequest`].
@@ -145,6 +155,17 @@ mod tests {
             "retryAfterMs": 20,
         });
         assert_eq!(value, expected);
+    }
+
+    #[test]
+    fn a_sentence_that_repeats_a_whole_frame_is_cut() {
+        for repeated in ["x", "ü", "😀"] {
+            let refusal = Refusal::bad_request(format!("`kind`: {}", repeated.repeat(100_000)));
+            assert!((Refusal::MESSAGE_LEN_MAX - 4..=Refusal::MESSAGE_LEN_MAX).contains(&refusal.message.len()));
+            assert!(refusal.message.starts_with("`kind`: ") && refusal.message.ends_with('…'));
+        }
+        let longest = "x".repeat(Refusal::MESSAGE_LEN_MAX);
+        assert_eq!(Refusal::bad_request(longest.clone()).message, longest);
     }
 
     #[test]
