@@ -1,6 +1,6 @@
 //! What the service costs while nothing happens: less than a hundredth of a core, all its threads together.
 //!
-//! `cargo test --release --package signaling --test idle -- --nocapture` prints the figures.
+//! `cargo test --package signaling --test idle -- --nocapture` prints the figures.
 
 use std::sync::Arc;
 use std::time::Duration;
