@@ -1,8 +1,8 @@
 //! DTLS datagrams before and behind a handshake: the filter, the assembly of messages, hellos, the last flight.
 //!
 //! Holds: what passes the filter keeps to its limits; of it the assembly makes datagrams that the handshake library can
-//! read at once, with whole messages only, and never more than it was given; a chosen SRTP profile was offered; the last
-//! flight goes out no more often than its interval.
+//! read at once, with whole messages only, and never more than it was given; a chosen SRTP profile was offered; the
+//! last flight goes out no more often than its interval.
 #![no_main]
 
 use std::time::{Duration, Instant};

@@ -1,7 +1,7 @@
 //! Capabilities, stream parameters and DTLS parameters of a client, from JSON to a shard's tables.
 //!
-//! Holds: no JSON panics; what is accepted reads the same when it is written and read again; what is negotiated keeps to
-//! the limits that the shard counts on, and a consumer's codecs and ids are its producer's.
+//! Holds: no JSON panics; what is accepted reads the same when it is written and read again; what is negotiated keeps
+//! to the limits that the shard counts on, and a consumer's codecs and ids are its producer's.
 #![no_main]
 
 use std::sync::LazyLock;

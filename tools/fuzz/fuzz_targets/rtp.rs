@@ -1,7 +1,7 @@
 //! RTP headers, extension elements and padding, of any bytes.
 //!
-//! Holds: every offset lies within the packet, elements lie within their block in the order of the bytes, a value that is
-//! found is one of the elements, and the padding leaves header and payload apart.
+//! Holds: every offset lies within the packet, elements lie within their block in the order of the bytes, a value that
+//! is found is one of the elements, and the padding leaves header and payload apart.
 #![no_main]
 
 use engine::wire::extension::{ExtensionValues, walk_elements};

@@ -1,7 +1,7 @@
 //! SRTP and SRTCP of any bytes, under keys that are known.
 //!
-//! Holds: no bytes that the key did not protect are opened, whatever the header says, and a failed packet leaves nothing
-//! behind; what was protected opens to what it was, and not a second time.
+//! Holds: no bytes that the key did not protect are opened, whatever the header says, and a failed packet leaves
+//! nothing behind; what was protected opens to what it was, and not a second time.
 #![no_main]
 
 use std::cell::RefCell;

@@ -1,8 +1,8 @@
 //! STUN binding requests and the ICE-lite agent that answers them.
 //!
 //! Holds: bytes of no key are never authentic; a check that was changed in one byte is refused and changes nothing; an
-//! authentic one is answered with what fits its room; the agent keeps a bounded number of addresses, sends to one of them
-//! or nowhere, and moves only when it is nominated to.
+//! authentic one is answered with what fits its room; the agent keeps a bounded number of addresses, sends to one of
+//! them or nowhere, and moves only when it is nominated to.
 #![no_main]
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

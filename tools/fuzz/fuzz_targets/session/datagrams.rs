@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use engine::packet::SLOT_LEN;
+
 use crate::operation::Report;
 use crate::scene::{Effect, Scene, choose, stranger};
 use crate::speech::Speech;
@@ -52,8 +54,8 @@ impl Scene {
         let producer = choose(self.model.producers.len(), producer)?;
         let mut lost = u64::from(lost % 64);
         if lost == 63 && !std::mem::replace(&mut self.has_leapt, true) {
-            // Too far for a listener, but with all other losses of a session still less than half of the sequence numbers:
-            // beyond that the shard cannot tell how often they have rolled over either.
+            // Too far for a listener, but with all other losses of a session still less than half of the sequence
+            // numbers: beyond that the shard cannot tell how often they have rolled over either.
             lost = 20_000;
         }
         let index = self.take_index(producer, lost);
@@ -78,7 +80,7 @@ impl Scene {
         let datagram = participant.try_protect(&speech.packet)?;
         self.world.send_from(source, &datagram);
         let is_found = speech.has_mid || self.model.producers[producer].is_ssrc_known();
-        if !is_found || !speech.is_negotiated {
+        if datagram.len() > SLOT_LEN || !is_found || !speech.is_negotiated {
             return None;
         }
         let copies = self.model.speak(producer, index, source, speech.is_sound)?;
@@ -154,7 +156,8 @@ impl Scene {
 
     pub(crate) fn check(&mut self, link: u8, address: u8) -> Option<Effect> {
         let link = choose(self.model.links.len(), link)?;
-        let source = self.address(address);
+        // Mostly its own.
+        let source = if address >= 64 { self.participant(link).address } else { self.address(4 * address) };
         // An address that its participant has not validated yet could be taken away from it.
         let is_anothers = (0..self.model.links.len()).any(|n| n != link && self.participant(n).address == source);
         if is_anothers && self.model.owner(source).is_none() {

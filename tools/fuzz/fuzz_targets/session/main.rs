@@ -4,8 +4,8 @@
 //! Holds after every operation, against a model that does the same in the plainest way:
 //!
 //! - what lives in the shard is what lives in the model, and every request is answered as the model answers it;
-//! - of a publisher's packet exactly the consumers that flow get exactly one copy, with the next number of their stream:
-//!   nothing comes from a paused producer or to a paused or closed consumer, and no packet index is sent twice;
+//! - of a publisher's packet the consumers that flow, and no others, get exactly one copy, with the next number of their
+//!   stream: nothing comes from a paused producer or to a paused or closed consumer, and no packet index is sent twice;
 //! - every packet that a participant opens was said by a participant; forged, repeated and diverted datagrams have no
 //!   effect, and nothing goes out because of them;
 //! - no event names a transport that is closed;
@@ -26,7 +26,8 @@ use libfuzzer_sys::fuzz_target;
 use self::operation::Operation;
 use self::scene::Scene;
 
-/// Operations of one session: enough to fill every place and empty it again, few enough for hundreds of sessions a second.
+/// Operations of one session: enough to fill every place and empty it again, few enough for hundreds of sessions a
+/// second.
 const OPERATIONS_MAX: usize = 64;
 
 fuzz_target!(|operations: Vec<Operation>| {
