@@ -124,7 +124,7 @@ impl EventLoop {
 
     fn take_commands(&mut self) -> usize {
         for taken in 0..COMMANDS_PER_TURN_MAX {
-            if self.shard.waiting_answers() >= EVENTS_MAX {
+            if self.shard.waiting_events() >= EVENTS_MAX {
                 // Signaling is behind; it has to take answers before it is given more.
                 return taken;
             }
@@ -205,7 +205,8 @@ impl EventLoop {
 
     /// When the loop has to look at the latest. Deadlines closer than the interval are kept together too.
     fn deadline(&self) -> Option<Instant> {
-        let is_held_up = self.dtls_waiting.is_some() || self.mailbox.room() == 0;
+        // Signaling may have made room since the events were given, and does not ring for that.
+        let is_held_up = self.dtls_waiting.is_some() || self.shard.waiting_events() > 0;
         let retry = is_held_up.then(|| self.last_wake + RETRY_INTERVAL);
         let due = [self.shard.poll_timeout(), retry].into_iter().flatten().min()?;
         Some(due.max(self.last_wake + COALESCING_INTERVAL))

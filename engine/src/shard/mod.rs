@@ -490,9 +490,9 @@ impl Shard {
         None
     }
 
-    /// Answers that wait to be told. Whoever gives commands stops where they are many: each command adds one.
-    pub fn waiting_answers(&self) -> usize {
-        self.answers.len()
+    /// Events that wait to be told. Whoever gives commands stops where they are many: each command adds one.
+    pub fn waiting_events(&self) -> usize {
+        self.answers.len() + self.news.len()
     }
 
     /// Whether [`shard_protocol::Command::Shutdown`] was carried out.
