@@ -36,7 +36,7 @@ pub struct Metrics {
 /// Why a connection was refused before anybody asked who it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionRefusal {
-    /// There are as many TCP connections as there may be.
+    /// There were as many TCP connections as there may be, and this one gave way to a newer.
     TooManySockets,
     /// There are as many WebSockets as there may be.
     TooManySessions,

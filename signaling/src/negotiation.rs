@@ -13,7 +13,9 @@ pub use crate::ortc::{
     ConsumerStreams, DtlsParameters, IceCandidate, IceParameters, NegotiatedConsumer, NegotiatedProducer,
     RtpCapabilities, RtpParameters, StreamType,
 };
-use crate::ortc::{DtlsFingerprint, DtlsRole, IceCandidateType, OrtcError, TransportProtocol, dtls_table};
+use crate::ortc::{
+    DtlsFingerprint, DtlsRole, IceCandidateType, OrtcError, TransportProtocol, common_capabilities, dtls_table,
+};
 use crate::wire::request::Kind;
 use crate::wire::{ErrorCode, Refusal};
 
@@ -25,12 +27,14 @@ pub fn router_capabilities() -> &'static RtpCapabilities {
     &CAPABILITIES
 }
 
-/// Reads `rtpCapabilities` of a request.
+/// Reads `rtpCapabilities` of a request: as much of them as the router has.
 ///
 /// # Errors
 /// Where they are malformed or too long.
 pub fn read_capabilities(value: &Value) -> Result<RtpCapabilities, Refusal> {
-    RtpCapabilities::from_json(value).map_err(|error| refusal_of(&error))
+    RtpCapabilities::from_json(value)
+        .map(|capabilities| common_capabilities(&capabilities, router_capabilities()))
+        .map_err(|error| refusal_of(&error))
 }
 
 /// Reads `dtlsParameters` of a request.

@@ -5,6 +5,7 @@ import { createInterface } from 'node:readline';
 
 import * as ortc from 'mediasoup/ortc';
 
+// The transport's random name, for participants that give none.
 const CNAME = 'cname';
 
 const functions = {
@@ -29,7 +30,7 @@ const functions = {
 		if (rtpParameters.encodings.length === 0) {
 			rtpParameters.encodings = [{}];
 		}
-		rtpParameters.rtcp.cname = CNAME;
+		rtpParameters.rtcp.cname ||= CNAME;
 		const mapping = ortc.getProducerRtpParametersMapping(rtpParameters, router);
 		const consumable = ortc.getConsumableRtpParameters(kind, rtpParameters, router, mapping);
 		ortc.validateAndNormalizeRtpCapabilities(rtpCapabilities);

@@ -7,6 +7,7 @@ mod accept;
 mod assets;
 mod dev;
 mod signaling;
+mod throttle;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -174,6 +174,22 @@ pub fn generate_router_capabilities(media_codecs: &[RtpCodecCapability]) -> Resu
     Ok(RtpCapabilities { codecs, header_extensions: header_extensions() })
 }
 
+/// The part of a receiver's capabilities that negotiation with a router's streams can ever ask for: what it answers is the
+/// same with the part as with the whole.
+pub fn common_capabilities(receiver: &RtpCapabilities, router: &RtpCapabilities) -> RtpCapabilities {
+    let codecs = router.codecs.iter().filter_map(|own| {
+        let mut codec = receiver.codecs.iter().find(|its| its.identity().is_compatible(&own.identity()))?.clone();
+        // Where the router has a parameter by default, a compatible receiver says nothing else.
+        codec.parameters.retain(|name, _| own.parameters.contains_key(name));
+        Some(codec)
+    });
+    let is_shared = |its: &&RtpHeaderExtension| router.header_extensions.iter().any(|own| own.uri == its.uri);
+    RtpCapabilities {
+        codecs: codecs.collect(),
+        header_extensions: receiver.header_extensions.iter().filter(is_shared).cloned().collect(),
+    }
+}
+
 fn rtx_codec(codec: &RtpCodecCapability, apt: PayloadType, payload_type: PayloadType) -> RtpCodecCapability {
     RtpCodecCapability {
         kind: codec.kind,

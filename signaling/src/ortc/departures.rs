@@ -26,6 +26,11 @@ pub const DEPARTURES: &[Departure] = &[
         reason: "a shard names a stream by producer and encoding and needs no third SSRC between sender and receiver",
     },
     Departure {
+        name: "own-cname",
+        effect: "a producer's canonical name is the participant's, whatever it calls itself",
+        reason: "one participant could else take another's name, and receivers would play their streams as one's",
+    },
+    Departure {
         name: "five-codecs",
         effect: "a router is made of Opus, VP8, VP9, H264 and AV1 only",
         reason: "shards read the payloads of no others",

@@ -24,7 +24,7 @@ mod validation;
 #[cfg(test)]
 mod tests;
 
-pub use capabilities::{generate_router_capabilities, router_capabilities};
+pub use capabilities::{common_capabilities, generate_router_capabilities, router_capabilities};
 pub use codec::StreamType;
 pub use departures::{DEPARTURES, Departure};
 pub use error::OrtcError;

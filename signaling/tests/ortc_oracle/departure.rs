@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 use signaling::ortc::OrtcError;
 
-use crate::service::CONSUMER_SSRC;
+use crate::service::{CNAME, CONSUMER_SSRC};
 
 /// A question and both answers.
 pub(crate) struct Comparison {
@@ -43,6 +43,9 @@ impl Comparison {
         let mut theirs = with_plain_numbers(theirs);
         if self.function == "negotiate" {
             name_consumer_streams(&mut theirs);
+            if granted("own-cname") {
+                name_participant(&mut theirs);
+            }
             if granted("no-mapped-ssrc") {
                 drop_mapped_ssrcs(&mut theirs);
             }
@@ -165,6 +168,14 @@ fn name_consumer_streams(answer: &mut Value) {
         if let Some(rtx) = encoding.get_mut("rtx") {
             assert_eq!(rtx["ssrc"].as_f64(), Some(ssrc + 1.0));
             rtx["ssrc"] = json!(f64::from(CONSUMER_SSRC + 1));
+        }
+    }
+}
+
+fn name_participant(answer: &mut Value) {
+    for parameters in ["rtpParameters", "consumable", "consumer", "consumerWithRtx"] {
+        if let Some(cname) = answer.pointer_mut(&format!("/{parameters}/rtcp/cname")) {
+            *cname = json!(CNAME);
         }
     }
 }

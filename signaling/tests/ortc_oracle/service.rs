@@ -4,11 +4,12 @@ use serde_json::{Value, json};
 use shard_protocol::tables::Ssrc;
 use signaling::ortc::{
     ConsumerStreams, OrtcError, RtpCapabilities, RtpEncodingParameters, RtpParameters, can_consume,
-    consumable_parameters, consumer_parameters, generate_router_capabilities, parse_kind, producer_mapping,
+    common_capabilities, consumable_parameters, consumer_parameters, generate_router_capabilities, parse_kind,
+    producer_mapping,
 };
 
-/// The canonical name that both sides are given.
-const CNAME: &str = "cname";
+/// The participant's canonical name, as the service gives it; the reference takes it where the question has none.
+pub(crate) const CNAME: &str = "cname";
 
 /// The SSRC of a consumer; that of its retransmissions is the next.
 pub(crate) const CONSUMER_SSRC: u32 = 1;
@@ -45,7 +46,10 @@ fn negotiate(arguments: &Value) -> Result<Value, OrtcError> {
     let receiver = RtpCapabilities::from_json(&arguments["rtpCapabilities"])?;
     let consumer = |rtx_ssrc| {
         let streams = ConsumerStreams { mid: "0".to_owned(), ssrc: Ssrc(CONSUMER_SSRC), rtx_ssrc };
-        let mut parameters = consumer_parameters(&consumable, &receiver, streams).ok()?;
+        let shared = consumer_parameters(&consumable, &common_capabilities(&receiver, &router), streams.clone()).ok();
+        let parameters = consumer_parameters(&consumable, &receiver, streams).ok();
+        assert_eq!(shared, parameters, "the part that a router can ask for answers otherwise than the whole");
+        let mut parameters = parameters?;
         // The reference's transport, which is not asked, sets it later.
         assert_eq!(parameters.mid.take().as_deref(), Some("0"));
         Some(parameters)
