@@ -146,11 +146,12 @@ impl<'a> Frame<'a> {
     }
 }
 
-/// The last byte counts the padding, itself included, in whole words (RFC 3550 section 6.4.1).
+/// The last byte counts the padding, itself included (RFC 3550 section 6.4.1). There it counts whole words, but libwebrtc
+/// fills transport-wide feedback up to a word with one to three bytes of padding.
 fn without_padding(packet: &[u8]) -> Option<&[u8]> {
     let padding = usize::from(*packet.last()?);
     let len = packet.len().checked_sub(padding).filter(|&len| len >= HEADER_LEN)?;
-    (padding != 0 && padding % 4 == 0).then(|| &packet[..len])
+    (padding != 0).then(|| &packet[..len])
 }
 
 impl<'a> Packet<'a> {
