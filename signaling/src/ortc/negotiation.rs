@@ -53,7 +53,7 @@ pub struct ConsumerStreams {
 }
 
 /// Carries out the negotiation of a `produce`; `cname` is the canonical name of the participant, the same for all its
-/// streams.
+/// streams, `bitrate_max_bps` the most that this one may send.
 ///
 /// # Errors
 /// A codec that `router` has not, a codec of the other kind, parameters that contradict themselves.
@@ -62,6 +62,7 @@ pub fn negotiate_producer(
     mut parameters: RtpParameters,
     router: &RtpCapabilities,
     cname: &str,
+    bitrate_max_bps: u32,
 ) -> Result<NegotiatedProducer, OrtcError> {
     if parameters.encodings.is_empty() {
         parameters.encodings.push(RtpEncodingParameters::default());
@@ -69,7 +70,7 @@ pub fn negotiate_producer(
     parameters.rtcp.cname = Some(cname.to_owned());
     let mapping = producer_mapping(&mut parameters, router)?;
     let consumable = consumable_parameters(kind, &parameters, router, &mapping);
-    let table = producer_table(kind, &parameters)?;
+    let table = producer_table(kind, &parameters, bitrate_max_bps)?;
     let stream_type = stream_type(&parameters)?;
     Ok(NegotiatedProducer { kind, parameters, mapping, consumable, stream_type, table })
 }

@@ -35,7 +35,7 @@ impl Rooms {
             return Err(Refusal::bad_request("`transportId` is of a `recv` transport."));
         }
         let source = choose_source(room, &caller.user, produce)?;
-        let stream = negotiation::negotiate_producer(produce.kind, &produce.rtp_parameters, &participant.cname)?;
+        let stream = negotiation::negotiate_producer(source, &produce.rtp_parameters, &participant.cname)?;
         self.check_right(call, &caller, source)?;
         if room.has_source(&caller.user, source) {
             return Err(Refusal::new(ErrorCode::LimitReached, "There is a producer of this `source` already."));

@@ -40,6 +40,7 @@ impl World {
             addresses: vec![ShardAddresses::default(); shards.len()],
             fingerprints: Vec::new(),
             heartbeat_ms: 15_000,
+            incoming_bitrate_max_bps: None,
             now,
         };
         Self { rooms: Rooms::new(config, Metrics::default()), shards, clients: Vec::new(), now }
