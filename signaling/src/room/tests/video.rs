@@ -323,7 +323,12 @@ fn a_receiver_without_retransmissions_is_sent_none() {
     world.call(bob, json!({"type": "createTransport", "direction": "recv"}));
     let consumed = world.consume(bob, &camera);
     assert_eq!(consumed["rtpParameters"]["encodings"][0]["rtx"], Value::Null);
-    assert_eq!(consumed["rtpParameters"]["codecs"].as_array().unwrap().len(), 1);
+    let [codec] = consumed["rtpParameters"]["codecs"].as_array().unwrap().as_slice() else { panic!("one codec") };
+    let feedback = codec["rtcpFeedback"].as_array().unwrap();
+    assert!(feedback.contains(&json!({"type": "nack", "parameter": "pli"})));
+    assert!(
+        !feedback.contains(&json!({"type": "nack", "parameter": ""})) && !feedback.contains(&json!({"type": "nack"}))
+    );
     let table = world.shards[0].books().last_consumer.clone().unwrap();
     assert_eq!(table.rtx_ssrc, None);
     assert!(table.codecs.iter().all(|mapping| mapping.codec.rtx_payload_type.is_none()));
