@@ -47,8 +47,8 @@ impl PauseReasons {
 /// A command to a shard.
 ///
 /// A command with a `request` makes something. It may be refused, for want of room in the queue or by the shard, and is
-/// answered by exactly one [`crate::Event`] with the same `request`. A command without one closes, holds back or lets go:
-/// it is never refused, has no answer, and naming something that is gone is no error.
+/// answered by exactly one [`crate::Event`] with the same `request`. A command without one closes, holds back, lets go or
+/// asks the publisher: it is never refused, has no answer, and naming something that is gone is no error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Makes the place for one room's media.
@@ -73,6 +73,8 @@ pub enum Command {
         transport: TransportId,
         /// The service's credentials for this peer.
         ice: IceCredentials,
+        /// The most that the peer may send over it in bit/s, whatever its producers may together; `None` for no such cap.
+        incoming_bitrate_max_bps: Option<u32>,
     },
     /// Tells a transport the peer's DTLS parameters; the handshake begins once ICE has validated an address.
     ConnectTransport {
@@ -153,6 +155,12 @@ pub enum Command {
         consumer: ConsumerId,
         /// The reason.
         reason: PauseReason,
+    },
+    /// Asks the publisher of a consumer's stream for a key frame; nothing for audio. It comes when the publisher is next to
+    /// be asked, so that many who ask cost no more than one.
+    RequestKeyFrame {
+        /// The consumer.
+        consumer: ConsumerId,
     },
     /// Asks for an [`crate::Event::Stats`].
     ReportStats {

@@ -16,6 +16,20 @@ pub const CONSUMERS_PER_TRANSPORT_MAX: usize = 1024;
 /// Consumers of one shard: a thousand participants who each hear a hundred streams, and a reserve.
 pub const CONSUMERS_MAX: usize = 1 << 17;
 
+/// Video producers of one shard: cameras and screens of a shard with two hundred and fifty-six participants that show both.
+/// Each has a retransmission store, so that this number bounds [`RETRANSMISSION_MEMORY_MAX`]; a core that opens and forwards
+/// this many streams is busy long before.
+pub const VIDEO_PRODUCERS_MAX: usize = 512;
+
+/// Bytes of one video producer's retransmission store: one second of a screen at 4 Mbit/s. A receiver that has asked a few
+/// times over a long way in vain for what is older gains more by a key frame.
+pub const RETRANSMISSION_STORE_LEN: usize = 512 * 1024;
+
+/// Bytes of all retransmission stores of a shard: 256 MiB where every video producer that it may have is there.
+pub const RETRANSMISSION_MEMORY_MAX: usize = VIDEO_PRODUCERS_MAX * RETRANSMISSION_STORE_LEN;
+
+const _: () = assert!(RETRANSMISSION_MEMORY_MAX == 256 * 1024 * 1024);
+
 /// Media codecs of one stream: every codec that the service knows, twice over.
 pub const CODECS_MAX: usize = 10;
 

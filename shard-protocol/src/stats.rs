@@ -38,6 +38,10 @@ pub enum DropReason {
     RtpPaused,
     /// RTP: the publisher sends more than any encoder does.
     RtpOverRate,
+    /// RTP: a payload descriptor that does not hold together.
+    PayloadMalformed,
+    /// RTX: a retransmission without its original number, or of a stream that has not begun.
+    RtxMalformed,
     /// RTP or RTCP before the transport has keys.
     SrtpNoKeys,
     /// SRTP or SRTCP: authentication failed.
@@ -46,6 +50,8 @@ pub enum DropReason {
     SrtpReplayed,
     /// RTCP: a compound packet that does not hold together.
     RtcpMalformed,
+    /// RTCP: a retransmission asked for by a receiver over its budget, or of a packet that is not kept any more.
+    RetransmissionRefused,
     /// Egress: the kernel had no room; the datagram was not sent.
     SendBufferFull,
     /// Egress: the kernel refused the datagram.
@@ -54,7 +60,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// How many there are.
-    pub const COUNT: usize = 23;
+    pub const COUNT: usize = 26;
 
     /// All of them, in the order of their discriminants.
     pub const ALL: [Self; Self::COUNT] = [
@@ -75,10 +81,13 @@ impl DropReason {
         Self::RtpUnknownPayloadType,
         Self::RtpPaused,
         Self::RtpOverRate,
+        Self::PayloadMalformed,
+        Self::RtxMalformed,
         Self::SrtpNoKeys,
         Self::SrtpUnauthenticated,
         Self::SrtpReplayed,
         Self::RtcpMalformed,
+        Self::RetransmissionRefused,
         Self::SendBufferFull,
         Self::SendFailed,
     ];
@@ -103,10 +112,13 @@ impl DropReason {
             Self::RtpUnknownPayloadType => "rtp_unknown_payload_type",
             Self::RtpPaused => "rtp_paused",
             Self::RtpOverRate => "rtp_over_rate",
+            Self::PayloadMalformed => "payload_malformed",
+            Self::RtxMalformed => "rtx_malformed",
             Self::SrtpNoKeys => "srtp_no_keys",
             Self::SrtpUnauthenticated => "srtp_unauthenticated",
             Self::SrtpReplayed => "srtp_replayed",
             Self::RtcpMalformed => "rtcp_malformed",
+            Self::RetransmissionRefused => "retransmission_refused",
             Self::SendBufferFull => "send_buffer_full",
             Self::SendFailed => "send_failed",
         }

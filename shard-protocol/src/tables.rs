@@ -168,6 +168,8 @@ pub struct ProducerTable {
     pub encodings: Vec<EncodingTable>,
     /// The sender's own extension ids.
     pub header_extensions: HeaderExtensionIds,
+    /// The most that it may send in bit/s, all encodings together and without retransmissions; never 0.
+    pub bitrate_max_bps: u32,
 }
 
 /// How a consumer's codec comes from its producer's.

@@ -88,6 +88,7 @@ fn run(config: &Config) -> Result<(), Failure> {
         ports: handles.into_iter().map(|handle| Box::new(Port(handle)) as _).collect(),
         fingerprints,
         heartbeat_ms: HEARTBEAT.as_millis() as u64,
+        incoming_bitrate_max_bps: config.incoming_bitrate_max_bps,
         now: Instant::now(),
     };
     let rooms = SharedRooms::new(Rooms::new(rooms, metrics.clone()), waker);

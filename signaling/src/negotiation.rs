@@ -1,7 +1,7 @@
 //! The seam between rooms and [`crate::ortc`]: JSON of requests in, parameters for clients and tables for shards out, and
 //! refusals in the words of the protocol.
 //!
-//! Here stands what the service forwards: audio. Video negotiates, but is refused until shards forward it.
+//! Here stands how much each source may send: negotiation knows kinds and codecs only.
 
 use std::net::IpAddr;
 use std::sync::LazyLock;
@@ -16,8 +16,17 @@ pub use crate::ortc::{
 use crate::ortc::{
     DtlsFingerprint, DtlsRole, IceCandidateType, OrtcError, TransportProtocol, common_capabilities, dtls_table,
 };
-use crate::wire::request::Kind;
+use crate::wire::request::{Kind, Source};
 use crate::wire::{ErrorCode, Refusal};
+
+/// The most that a microphone or a screen's sound may send in bit/s: Opus in stereo at the best that clients are told to use.
+pub const AUDIO_BITRATE_MAX_BPS: u32 = 128_000;
+
+/// The most that a camera may send in bit/s: the three simulcast layers that clients are told to use, 150, 500 and 1500 kbit/s.
+const CAMERA_BITRATE_MAX_BPS: u32 = 2_150_000;
+
+/// The most that a screen may send in bit/s: text must be sharp at 1080 lines, and one stream has no lower layers beside it.
+const SCREEN_BITRATE_MAX_BPS: u32 = 4_000_000;
 
 /// What every room forwards.
 pub fn router_capabilities() -> &'static RtpCapabilities {
@@ -45,18 +54,29 @@ pub fn read_dtls(value: &Value) -> Result<DtlsTable, Refusal> {
     DtlsParameters::from_json(value).and_then(|parameters| dtls_table(&parameters)).map_err(|error| refusal_of(&error))
 }
 
-/// Negotiates a `produce`; `cname` names the participant to its receivers, whatever the client calls itself.
+/// Negotiates a `produce` of `source`; `cname` names the participant to its receivers, whatever the client calls itself.
 ///
 /// # Errors
-/// [`ErrorCode::UnsupportedCodec`] for video and for codecs that the router has not; what is malformed.
-pub fn negotiate_producer(kind: Kind, parameters: &Value, cname: &str) -> Result<NegotiatedProducer, Refusal> {
-    let kind = match kind {
+/// [`ErrorCode::UnsupportedCodec`] for codecs that the router has not; what is malformed.
+pub fn negotiate_producer(source: Source, parameters: &Value, cname: &str) -> Result<NegotiatedProducer, Refusal> {
+    let kind = match source.kind() {
         Kind::Audio => MediaKind::Audio,
-        Kind::Video => return Err(Refusal::new(ErrorCode::UnsupportedCodec, "`kind`: video is not forwarded yet.")),
+        Kind::Video => MediaKind::Video,
     };
     RtpParameters::from_json(parameters)
-        .and_then(|parameters| crate::ortc::negotiate_producer(kind, parameters, router_capabilities(), cname))
+        .and_then(|parameters| {
+            crate::ortc::negotiate_producer(kind, parameters, router_capabilities(), cname, bitrate_max_bps(source))
+        })
         .map_err(|error| refusal_of(&error))
+}
+
+/// The most that a stream of `source` may send, all its encodings together.
+fn bitrate_max_bps(source: Source) -> u32 {
+    match source {
+        Source::Mic | Source::ScreenAudio => AUDIO_BITRATE_MAX_BPS,
+        Source::Camera => CAMERA_BITRATE_MAX_BPS,
+        Source::Screen => SCREEN_BITRATE_MAX_BPS,
+    }
 }
 
 /// Negotiates a `consume` for a receiver with `capabilities`; `streams` has names that its transport has not used.

@@ -192,6 +192,7 @@ mod tests {
                 })
                 .collect(),
             header_extensions,
+            bitrate_max_bps: 2_150_000,
         }
     }
 

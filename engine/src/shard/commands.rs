@@ -17,7 +17,7 @@ impl Shard {
                 self.answers.push_back(Event::Answered { request, result });
             }
             Command::CloseRouter { router } => self.close_router(router),
-            Command::CreateTransport { request, router, transport, ice } => {
+            Command::CreateTransport { request, router, transport, ice, .. } => {
                 let result = self.create_transport(router, transport, &ice);
                 self.answers.push_back(Event::Answered { request, result });
             }
@@ -69,6 +69,7 @@ impl Shard {
                     consumer.resume(reason);
                 }
             }
+            Command::RequestKeyFrame { .. } => {}
             Command::ReportStats { request } => {
                 self.stats.routers = self.objects.routers_len();
                 self.stats.transports = self.objects.peers.len();

@@ -93,6 +93,11 @@ pub struct ServeArgs {
     #[arg(long, value_name = "PORT", env = "RTC_MAX_PORT")]
     pub rtc_max_port: Option<u16>,
 
+    /// The most that one participant may send in bit/s [default: what its streams may together, 128000 for each sound, 2150000
+    /// for a camera, 4000000 for a screen].
+    #[arg(long, value_name = "BPS", env = "MAX_INCOMING_BITRATE")]
+    pub max_incoming_bitrate: Option<u32>,
+
     /// Media shards [default: the CPUs of --cpuset, else those allowed less one].
     #[arg(long, value_name = "COUNT", env = "SHARDS")]
     pub shards: Option<usize>,

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 pub use self::cli::{Cli, CliCommand, ServeArgs, TokenArgs};
 use self::file::ConfigFile;
 use crate::auth::SECRET_LEN_ADVISED;
+use crate::negotiation::AUDIO_BITRATE_MAX_BPS;
 use crate::permissions::PermissionSource;
 
 /// The port of HTTP and WebSocket.
@@ -24,6 +25,9 @@ pub const CONNECTIONS_MAX_DEFAULT: usize = 4096;
 
 /// The most WebSockets that can be asked for: more than a process has descriptors for.
 const CONNECTIONS_MAX_MAX: usize = 1 << 20;
+
+/// The least cap of what a participant may send: with less not even a microphone is heard. Kilobits given for bits fall below.
+const INCOMING_BITRATE_MIN_BPS: u32 = AUDIO_BITRATE_MAX_BPS;
 
 /// A secret. It is not shown.
 #[derive(Clone, PartialEq, Eq)]
@@ -69,6 +73,8 @@ pub struct Config {
     pub public_ips: Vec<IpAddr>,
     /// The UDP ports of media.
     pub rtc_ports: RangeInclusive<u16>,
+    /// The most that one transport's peer may send in bit/s; `None` for what its streams may together.
+    pub incoming_bitrate_max_bps: Option<u32>,
     /// How many shards.
     pub shards: Option<usize>,
     /// Their CPUs.
@@ -112,6 +118,10 @@ pub enum ConfigError {
     NoPorts { min: u16, max: u16 },
     #[error("--max-connections {count} is not between 1 and {CONNECTIONS_MAX_MAX}")]
     BadConnections { count: usize },
+    #[error(
+        "--max-incoming-bitrate {bitrate_bps} is below {INCOMING_BITRATE_MIN_BPS} bit/s, which one microphone needs"
+    )]
+    BadIncomingBitrate { bitrate_bps: u32 },
     #[error("--public-ip {ip} is no address that a client can send to")]
     BadPublicIp { ip: IpAddr },
     #[error(
@@ -151,6 +161,10 @@ impl Config {
         if !(1..=CONNECTIONS_MAX_MAX).contains(&connections_max) {
             return Err(ConfigError::BadConnections { count: connections_max });
         }
+        let incoming_bitrate_max_bps = args.max_incoming_bitrate.or(file.max_incoming_bitrate);
+        if let Some(bitrate_bps) = incoming_bitrate_max_bps.filter(|&bps| bps < INCOMING_BITRATE_MIN_BPS) {
+            return Err(ConfigError::BadIncomingBitrate { bitrate_bps });
+        }
         let public_ips = args.public_ip.or(file.public_ip.map(file::OneOrMany::into_vec)).unwrap_or_default();
         if let Some(&ip) = public_ips.iter().find(|ip| ip.is_unspecified() || ip.is_multicast()) {
             return Err(ConfigError::BadPublicIp { ip });
@@ -168,6 +182,7 @@ impl Config {
             listen_ip: args.listen_ip.or(file.listen_ip),
             public_ips,
             rtc_ports: rtc_min_port..=rtc_max_port,
+            incoming_bitrate_max_bps,
             shards: args.shards.or(file.shards),
             cpuset: args.cpuset.or(file.cpuset),
             signal_cpuset: args.signal_cpuset.or(file.signal_cpuset),

@@ -39,6 +39,7 @@ fn without_anything_the_defaults_hold() {
     let config = resolve(&[]).unwrap();
     assert_eq!((config.port, config.http_ip, config.rtc_ports), (3003, None, 40_000..=49_999));
     assert_eq!((config.permissions, config.is_dev, config.connections_max), (PermissionSource::Token, false, 4096));
+    assert_eq!(config.incoming_bitrate_max_bps, None);
 }
 
 #[test]
@@ -48,6 +49,15 @@ fn a_flag_counts_more_than_the_file_and_the_file_more_than_the_default() {
     let config = resolve(&["--config", &file.path(), "--port", "2"]).unwrap();
     assert_eq!((config.port, config.rtc_ports, config.shards), (2, 50_000..=50_010, Some(3)));
     assert_eq!(config.public_ips, ["192.0.2.1".parse::<IpAddr>().unwrap()]);
+}
+
+#[test]
+fn the_cap_of_what_a_participant_sends_comes_from_flag_or_file() {
+    let file = Scratch::new("max-incoming-bitrate = 3000000");
+    let configured = resolve(&["--config", &file.path()]).unwrap();
+    assert_eq!(configured.incoming_bitrate_max_bps, Some(3_000_000));
+    let flagged = resolve(&["--config", &file.path(), "--max-incoming-bitrate", "128000"]).unwrap();
+    assert_eq!(flagged.incoming_bitrate_max_bps, Some(128_000));
 }
 
 #[test]
@@ -107,6 +117,7 @@ fn what_cannot_be_served_is_refused() {
     assert!(matches!(resolve(&["--rtc-min-port", "50000"]), Err(ConfigError::NoPorts { .. })));
     assert!(matches!(resolve(&["--rtc-min-port", "0"]), Err(ConfigError::NoPorts { .. })));
     assert!(matches!(resolve(&["--max-connections", "0"]), Err(ConfigError::BadConnections { .. })));
+    assert!(matches!(resolve(&["--max-incoming-bitrate", "3000"]), Err(ConfigError::BadIncomingBitrate { .. })));
     assert!(matches!(resolve(&["--public-ip", "0.0.0.0"]), Err(ConfigError::BadPublicIp { .. })));
     assert!(matches!(resolve(&["--redis-url", "redis://:pw@host"]), Err(ConfigError::PasswordInFlag)));
     assert!(Cli::try_parse_from(["voice-service", "--jwt-secret", "x"]).is_err());

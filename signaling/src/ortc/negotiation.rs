@@ -53,7 +53,7 @@ pub struct ConsumerStreams {
 }
 
 /// Carries out the negotiation of a `produce`; `cname` is the canonical name of the participant, the same for all its
-/// streams.
+/// streams, `bitrate_max_bps` the most that this one may send.
 ///
 /// # Errors
 /// A codec that `router` has not, a codec of the other kind, parameters that contradict themselves.
@@ -62,6 +62,7 @@ pub fn negotiate_producer(
     mut parameters: RtpParameters,
     router: &RtpCapabilities,
     cname: &str,
+    bitrate_max_bps: u32,
 ) -> Result<NegotiatedProducer, OrtcError> {
     if parameters.encodings.is_empty() {
         parameters.encodings.push(RtpEncodingParameters::default());
@@ -69,7 +70,7 @@ pub fn negotiate_producer(
     parameters.rtcp.cname = Some(cname.to_owned());
     let mapping = producer_mapping(&mut parameters, router)?;
     let consumable = consumable_parameters(kind, &parameters, router, &mapping);
-    let table = producer_table(kind, &parameters)?;
+    let table = producer_table(kind, &parameters, bitrate_max_bps)?;
     let stream_type = stream_type(&parameters)?;
     Ok(NegotiatedProducer { kind, parameters, mapping, consumable, stream_type, table })
 }
@@ -306,22 +307,18 @@ pub fn consumer_parameters(
     })
 }
 
-/// The codecs that both have, with the receiver's feedback. Without retransmissions there is no NACK either.
+/// The codecs that both have, with the receiver's feedback. A codec without retransmissions has no NACK either.
 fn consumer_codecs(
     consumable: &RtpParameters,
     receiver: &RtpCapabilities,
     has_retransmissions: bool,
 ) -> Vec<RtpCodecParameters> {
-    let is_kept = |feedback: &&RtcpFeedback| {
-        has_retransmissions || feedback.feedback_type != "nack" || !feedback.parameter.is_empty()
-    };
     let mut codecs: Vec<_> = consumable
         .codecs
         .iter()
         .filter(|codec| has_retransmissions || !is_rtx(&codec.mime_type))
         .filter_map(|codec| {
-            let matched = matching(codec, receiver)?;
-            let rtcp_feedback = matched.rtcp_feedback.iter().filter(is_kept).cloned().collect();
+            let rtcp_feedback = matching(codec, receiver)?.rtcp_feedback.clone();
             Some(RtpCodecParameters { rtcp_feedback, ..codec.clone() })
         })
         .collect();
@@ -329,6 +326,13 @@ fn consumer_codecs(
     codecs.retain(|codec| {
         !is_rtx(&codec.mime_type) || codec.identity().apt().is_some_and(|apt| payload_types.contains(&apt))
     });
+    let retransmitted: Vec<_> =
+        codecs.iter().filter(|codec| is_rtx(&codec.mime_type)).filter_map(|codec| codec.identity().apt()).collect();
+    for codec in codecs.iter_mut().filter(|codec| !is_rtx(&codec.mime_type)) {
+        if !retransmitted.contains(&i64::from(codec.payload_type.0)) {
+            codec.rtcp_feedback.retain(|feedback| feedback.feedback_type != "nack" || !feedback.parameter.is_empty());
+        }
+    }
     codecs
 }
 

@@ -22,7 +22,11 @@ use super::transport::{DtlsParameters, DtlsRole};
 /// # Errors
 /// Codecs of the other kind, a payload type, SSRC, RID or extension id with two meanings, encodings that cannot be told
 /// apart, names of more than 16 bytes.
-pub fn producer_table(kind: MediaKind, parameters: &RtpParameters) -> Result<ProducerTable, OrtcError> {
+pub fn producer_table(
+    kind: MediaKind,
+    parameters: &RtpParameters,
+    bitrate_max_bps: u32,
+) -> Result<ProducerTable, OrtcError> {
     check_codecs(kind, &parameters.codecs)?;
     let media = parameters.codecs.iter().filter(|codec| !is_rtx(&codec.mime_type));
     let codecs: Vec<_> = media.filter_map(|codec| codec_table(codec, &parameters.codecs)).collect();
@@ -40,6 +44,7 @@ pub fn producer_table(kind: MediaKind, parameters: &RtpParameters) -> Result<Pro
         codecs,
         encodings: encoding_tables(&parameters.encodings)?,
         header_extensions: extension_ids(&parameters.header_extensions)?,
+        bitrate_max_bps,
     })
 }
 

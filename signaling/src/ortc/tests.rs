@@ -9,6 +9,7 @@ use shard_protocol::tables::{
 use super::*;
 
 const CNAME: &str = "participant";
+const BITRATE_MAX_BPS: u32 = 2_150_000;
 
 fn router() -> RtpCapabilities {
     router_capabilities().expect("the service's own codecs make a router")
@@ -26,7 +27,7 @@ fn sent(name: &str) -> Value {
 }
 
 fn produced(kind: MediaKind, json: &Value) -> Result<NegotiatedProducer, OrtcError> {
-    negotiate_producer(kind, RtpParameters::from_json(json)?, &router(), CNAME)
+    negotiate_producer(kind, RtpParameters::from_json(json)?, &router(), CNAME, BITRATE_MAX_BPS)
 }
 
 fn consumed(producer: &NegotiatedProducer) -> NegotiatedConsumer {

@@ -60,6 +60,8 @@ pub struct RoomsConfig {
     pub fingerprints: Vec<Fingerprint>,
     /// How often connections are pinged, told to clients.
     pub heartbeat_ms: u64,
+    /// The most that one transport's peer may send in bit/s; `None` for what its streams may together.
+    pub incoming_bitrate_max_bps: Option<u32>,
     /// The time now.
     pub now: Instant,
 }
@@ -108,6 +110,7 @@ pub struct Rooms {
     candidates: Vec<Vec<IceCandidate>>,
     dtls_parameters: DtlsParameters,
     heartbeat_ms: u64,
+    incoming_bitrate_max_bps: Option<u32>,
     connections: Connections,
     rooms: HashMap<ChannelId, Room>,
     /// The connection that each joined user is in by.
@@ -132,6 +135,7 @@ impl Rooms {
             candidates: config.addresses.into_iter().map(candidates).collect(),
             dtls_parameters: negotiation::dtls_parameters(&config.fingerprints),
             heartbeat_ms: config.heartbeat_ms,
+            incoming_bitrate_max_bps: config.incoming_bitrate_max_bps,
             connections: Connections::default(),
             rooms: HashMap::new(),
             users: HashMap::new(),
@@ -245,6 +249,7 @@ impl Rooms {
             Request::CloseConsumer(close) => self.on_close_consumer(call, &close),
             Request::PauseConsumer(pause) => self.on_pause_consumer(call, &pause, true),
             Request::ResumeConsumer(resume) => self.on_pause_consumer(call, &resume, false),
+            Request::RequestKeyFrame(request) => self.on_request_key_frame(call, &request),
             Request::UpdateState(update) => self.on_update_state(call, update),
             Request::Ping => {
                 self.answer(call, &Answer::Pong);

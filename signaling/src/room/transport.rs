@@ -51,7 +51,9 @@ impl Rooms {
         let direction = create.direction;
         let made = CreatedTransport { call: call.clone(), caller, shard, direction, transport, ice_parameters };
         let then = Then::CreateTransport(Box::new(made));
-        let command = |request| Command::CreateTransport { request, router, transport: id, ice };
+        let incoming_bitrate_max_bps = self.incoming_bitrate_max_bps;
+        let command =
+            |request| Command::CreateTransport { request, router, transport: id, ice, incoming_bitrate_max_bps };
         let request = self.shards.try_create(shard, now, then, command).map_err(|_| shard_unavailable())?;
         self.await_shard(call, request);
         Ok(())

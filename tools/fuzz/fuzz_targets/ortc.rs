@@ -95,7 +95,7 @@ fuzz_target!(|input: Input<'_>| {
     assert_eq!(RtpParameters::from_json(&again).as_ref(), Ok(&parameters));
 
     let kind = if input.is_video { MediaKind::Video } else { MediaKind::Audio };
-    let Ok(producer) = negotiate_producer(kind, parameters, &ROUTER, "cname") else { return };
+    let Ok(producer) = negotiate_producer(kind, parameters, &ROUTER, "cname", 128_000) else { return };
     check_producer(&producer.table);
     let Some(capabilities) = capabilities else { return };
     let streams = ConsumerStreams { mid: "7".into(), ssrc: Ssrc(0x1_0000), rtx_ssrc: Some(Ssrc(0x1_0001)) };

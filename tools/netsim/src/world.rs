@@ -155,8 +155,14 @@ impl World {
             ufrag: format!("ufrag{id}"),
             password: format!("password-of-22-chars+{id}").replace('-', "/"),
         };
-        self.request(|request| Command::CreateTransport { request, router, transport, ice: ice.clone() })
-            .expect("a transport");
+        self.request(|request| Command::CreateTransport {
+            request,
+            router,
+            transport,
+            ice: ice.clone(),
+            incoming_bitrate_max_bps: None,
+        })
+        .expect("a transport");
         let dtls = DtlsTable { role: DtlsRole::Server, fingerprints: vec![Fingerprint::Sha256([7; 32])] };
         self.request(|request| Command::ConnectTransport { request, transport, dtls }).expect("parameters");
         let keys = keys(self.profile, id);
@@ -373,6 +379,7 @@ pub fn audio_producer(mid: &str, ssrc: Option<u32>) -> ProducerTable {
         codecs: vec![opus(111)],
         encodings: vec![EncodingTable { ssrc: ssrc.map(Ssrc), rtx_ssrc: None, rid: None }],
         header_extensions,
+        bitrate_max_bps: 128_000,
     }
 }
 
