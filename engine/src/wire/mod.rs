@@ -6,5 +6,6 @@ pub mod extension;
 pub mod payload;
 pub mod rtcp;
 pub mod rtp;
+pub mod rtx;
 pub mod sequence;
 pub mod stun;
