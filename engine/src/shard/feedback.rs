@@ -38,8 +38,8 @@ const SSRCS_MAX: usize = PRODUCERS_PER_TRANSPORT_MAX * ENCODINGS_MAX;
 const LOST_MAX: usize = 256;
 
 impl Peer {
-    /// Notes when a packet of the peer came, by the number that it has among all of its transport.
-    pub(super) fn on_transport_sequence(
+    /// Notes when a packet of the peer came, by the number that it has among all of its transport, where it has one.
+    pub(super) fn on_uplink_packet(
         &mut self,
         extensions: &ExtensionValues,
         packet: &[u8],
@@ -47,6 +47,9 @@ impl Peer {
         epoch: Instant,
     ) {
         let Some(uplink) = &mut self.uplink else { return };
+        if uplink.limit_at.is_none_or(|at| at <= received_at) {
+            uplink.wake_by(received_at);
+        }
         let value = extensions.value(packet, HeaderExtension::TransportWideCc);
         if let Some(number) = value.and_then(<[u8]>::first_chunk) {
             let sequence = SeqNo(u16::from_be_bytes(*number));
@@ -116,10 +119,10 @@ impl Shard {
             self.ask_publisher(peer_key, producer, now);
             self.wake_for_feedback(peer_key, producer, now);
         }
+        self.tell_limit_if_due(peer_key, now);
         let peer = self.objects.peers.get(peer_key);
         let arrivals_at = peer.and_then(|peer| peer.uplink.as_ref()?.arrivals_at);
         if arrivals_at.is_some_and(|at| at <= now) {
-            self.tell_limit(peer_key, now);
             self.tell_arrivals(peer_key);
         } else if let Some(at) = arrivals_at
             && let Some(uplink) = self.objects.peers.get_mut(peer_key).and_then(|peer| peer.uplink.as_mut())
@@ -185,8 +188,8 @@ impl Shard {
         }
     }
 
-    /// Tells a publisher how much it may send in all.
-    fn tell_limit(&mut self, peer_key: PeerKey, now: Instant) {
+    /// Tells a publisher how much it may send in all, while it sends.
+    fn tell_limit_if_due(&mut self, peer_key: PeerKey, now: Instant) {
         let Objects { peers, producers, .. } = &mut self.objects;
         let Some(peer) = peers.get_mut(peer_key) else { return };
         let Some(uplink) = peer.uplink.as_mut().filter(|uplink| uplink.limit_at.is_none_or(|at| at <= now)) else {
