@@ -110,7 +110,8 @@ impl<'a> CompoundWriter<'a> {
     /// Writes a generic NACK (RFC 4585 section 6.2.1) of as many of the `lost` packets of `media` as have room, and returns
     /// how many it took from the front; nothing where that is 0.
     ///
-    /// Ascending numbers take least room, up to 17 a word; any others are written too.
+    /// Ascending numbers take least room, up to 17 a word; any others are written too. An iterator that is lent is moved one
+    /// further than that.
     pub fn try_nack(&mut self, sender: Ssrc, media: Ssrc, lost: impl IntoIterator<Item = SeqNo>) -> usize {
         let mut lost = lost.into_iter().peekable();
         let mut taken = 0;
