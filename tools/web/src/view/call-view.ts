@@ -61,12 +61,15 @@ export class CallView {
     const { connection, room } = this.#call;
     // The entrance takes over and tells why.
     if (connection === 'ended') return;
+    const hadFocus = this.root.contains(document.activeElement);
     this.#updateConnection(connection);
     const count = room.participants.size;
     this.#count.textContent = count === 1 ? '1 person' : `${count} people`;
     this.#stage.update(room.participants);
     this.#controls.update();
     this.#notices.update();
+    // What had the focus may be gone, a notice that was dismissed for example; the keyboard is not to start over.
+    if (hadFocus && !this.root.contains(document.activeElement)) this.focus();
   }
 
   #updateConnection(state: Phase): void {
