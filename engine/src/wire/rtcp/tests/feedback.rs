@@ -147,8 +147,11 @@ proptest! {
         prop_assert_eq!(taken, numbers.len());
         if taken > 0 {
             prop_assert_eq!(lost(&bytes), &numbers[..]);
-            let reference = TransportLayerNack { sender_ssrc: SENDER.0, media_ssrc: MEDIA.0, nacks: pairs.clone() };
-            prop_assert_eq!(&bytes[..], &marshal(reference)[..]);
+            // The reference begins another word where the numbers wrap.
+            if numbers.is_sorted() {
+                let reference = TransportLayerNack { sender_ssrc: SENDER.0, media_ssrc: MEDIA.0, nacks: pairs.clone() };
+                prop_assert_eq!(&bytes[..], &marshal(reference)[..]);
+            }
         }
 
         // With less room, the front is written and the rest goes into more packets.
