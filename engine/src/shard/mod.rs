@@ -310,7 +310,10 @@ impl Shard {
                 };
                 let stream = producer.stream_mut(encoding).ok_or(DropReason::RtxMalformed)?;
                 opened.index = stream.replay.estimate(original);
-                stream.replay.check(opened.index).map_err(|_| DropReason::RtxDuplicate)?;
+                if !stream.misses(opened.index) {
+                    return Err(DropReason::RtxUnwanted);
+                }
+                stream.replay.check(opened.index)?;
                 opened.payload_end = payload_end - rtx::ORIGINAL_LEN;
                 opened.header.payload_type = codec.payload_type;
                 stream.on_repair(opened.index, received_at)
