@@ -203,9 +203,14 @@ impl Rewriter {
     /// Whether a packet that is not the newest of its stream may begin a run all the same, because all that overtook it can
     /// still be had: it is newer than whatever of the stream went out.
     pub fn is_ahead(&self, arrival: Arrival) -> bool {
-        let (Some(mapping), Some(newest)) = (self.mapping, self.newest) else { return true };
-        let forwarded = mapping.first_in.0 + (newest.mapped.index.0 - mapping.first_out.0);
-        mapping.id.clock == arrival.id.clock && arrival.index.0 > forwarded
+        let mut end = self.newest.map(|newest| newest.mapped.index.next());
+        for mapping in self.mapping.iter().chain(self.past.iter().rev()) {
+            let Some(end_out) = end.replace(mapping.first_out) else { return true };
+            if mapping.id.clock == arrival.id.clock {
+                return arrival.index.0 >= mapping.first_in.0 + (end_out.0 - mapping.first_out.0);
+            }
+        }
+        true
     }
 
     /// Where the copy with the number `sequence` came from, or would have; `None` for one that is not sent yet, or longer

@@ -365,11 +365,13 @@ impl Shard {
         let target = producer.target();
         let place = self.incoming.len() as u32;
         let mut is_kept = encoding == target;
+        let mut is_waited_for = false;
         for &consumer_key in &producer.consumers {
             let Some(consumer) = consumers.get_mut(consumer_key).filter(|consumer| consumer.is_flowing()) else {
                 continue;
             };
             if !consumer.admits(&incoming, target) {
+                is_waited_for |= encoding == target;
                 continue;
             }
             is_kept = true;
@@ -377,6 +379,10 @@ impl Shard {
                 let staged = Staged { incoming: place, consumer: consumer_key };
                 self.staging.push(consumer.transport, &mut receiver.queue, staged);
             }
+        }
+        if is_waited_for {
+            // Somebody could not begin with this packet, be it that the key frame's first is lost or was too late.
+            producer.want_key_frame(encoding);
         }
         if let Some(store) = producer.store.as_mut().filter(|_| is_kept) {
             store.push(arrival.id, index, packet);
