@@ -135,7 +135,8 @@ impl Mapping {
 #[derive(Clone, Copy, Debug)]
 struct Newest {
     mapped: Mapped,
-    pictures: PictureNumbers,
+    /// The newest that had numbers of a picture.
+    numbered: (PacketIndex, PictureNumbers),
     captured_at: Option<NtpTimestamp>,
     at: Instant,
 }
@@ -191,11 +192,15 @@ impl Rewriter {
         };
         mapping.index(arrival.index)?;
         let mapped = mapping.map(arrival.index, arrival.timestamp, arrival.pictures.unwrap_or_default());
-        if self.newest.is_none_or(|newest| mapped.index > newest.mapped.index) {
-            // A packet of mere padding has no numbers, and the next picture follows the one before it.
-            let numbered = self.newest.filter(|_| arrival.pictures.is_none()).map(|newest| newest.pictures);
-            let pictures = numbered.unwrap_or(mapped.pictures);
-            self.newest = Some(Newest { mapped, pictures, captured_at: arrival.captured_at, at: now });
+        // A packet of mere padding has no numbers, and may have overtaken the picture before it.
+        let known = self.newest.map(|newest| newest.numbered);
+        let numbered = match known {
+            Some(known) if arrival.pictures.is_none() || known.0 > mapped.index => known,
+            _ => (mapped.index, mapped.pictures),
+        };
+        match &mut self.newest {
+            Some(newest) if mapped.index <= newest.mapped.index => newest.numbered = numbered,
+            newest => *newest = Some(Newest { mapped, numbered, captured_at: arrival.captured_at, at: now }),
         }
         Some(mapped)
     }
@@ -272,7 +277,8 @@ impl Rewriter {
             }
         };
         let pictures = arrival.pictures.unwrap_or_default();
-        let following = self.newest.map(|newest| newest.pictures.plus(PictureNumbers { picture_id: 1, tl0_index: 1 }));
+        let following =
+            self.newest.map(|newest| newest.numbered.1.plus(PictureNumbers { picture_id: 1, tl0_index: 1 }));
         let picture_offset = following.unwrap_or(pictures).minus(pictures);
         let mapping = Mapping { id: arrival.id, first_in: arrival.index, first_out, timestamp_offset, picture_offset };
         if let Some(ended) = self.mapping.replace(mapping).filter(|_| keeps_past) {
