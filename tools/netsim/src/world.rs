@@ -63,6 +63,7 @@ pub struct World {
     last_id: u64,
     profile: SrtpProfile,
     handshake_outcome: HandshakeOutcome,
+    incoming_bitrate_max_bps: Option<u32>,
 }
 
 struct Link {
@@ -90,6 +91,7 @@ impl World {
             last_id: 0,
             profile: SrtpProfile::AeadAes128Gcm,
             handshake_outcome: HandshakeOutcome::Keys,
+            incoming_bitrate_max_bps: None,
         }
     }
 
@@ -113,6 +115,11 @@ impl World {
     /// The profile of transports made from now on.
     pub fn set_profile(&mut self, profile: SrtpProfile) {
         self.profile = profile;
+    }
+
+    /// What participants of transports made from now on may send in all.
+    pub fn set_incoming_bitrate_max(&mut self, bits_per_second: Option<u32>) {
+        self.incoming_bitrate_max_bps = bits_per_second;
     }
 
     /// What comes of handshakes that begin from now on.
@@ -165,12 +172,13 @@ impl World {
             ufrag: format!("ufrag{id}"),
             password: format!("password-of-22-chars+{id}").replace('-', "/"),
         };
+        let incoming_bitrate_max_bps = self.incoming_bitrate_max_bps;
         self.request(|request| Command::CreateTransport {
             request,
             router,
             transport,
             ice: ice.clone(),
-            incoming_bitrate_max_bps: None,
+            incoming_bitrate_max_bps,
         })
         .expect("a transport");
         let dtls = DtlsTable { role: DtlsRole::Server, fingerprints: vec![Fingerprint::Sha256([7; 32])] };
