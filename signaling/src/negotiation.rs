@@ -1,7 +1,7 @@
 //! The seam between rooms and [`crate::ortc`]: JSON of requests in, parameters for clients and tables for shards out, and
 //! refusals in the words of the protocol.
 //!
-//! Here stands what the service forwards: audio. Video negotiates, but is refused until shards forward it.
+//! Here stands how much each source may send: negotiation knows kinds and codecs only.
 
 use std::net::IpAddr;
 use std::sync::LazyLock;
@@ -57,11 +57,11 @@ pub fn read_dtls(value: &Value) -> Result<DtlsTable, Refusal> {
 /// Negotiates a `produce` of `source`; `cname` names the participant to its receivers, whatever the client calls itself.
 ///
 /// # Errors
-/// [`ErrorCode::UnsupportedCodec`] for video and for codecs that the router has not; what is malformed.
+/// [`ErrorCode::UnsupportedCodec`] for codecs that the router has not; what is malformed.
 pub fn negotiate_producer(source: Source, parameters: &Value, cname: &str) -> Result<NegotiatedProducer, Refusal> {
     let kind = match source.kind() {
         Kind::Audio => MediaKind::Audio,
-        Kind::Video => return Err(Refusal::new(ErrorCode::UnsupportedCodec, "`kind`: video is not forwarded yet.")),
+        Kind::Video => MediaKind::Video,
     };
     RtpParameters::from_json(parameters)
         .and_then(|parameters| {

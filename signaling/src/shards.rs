@@ -1,9 +1,9 @@
 //! The way to the media shards: a port for each, the requests that wait for an answer, the releases that wait for room.
 //!
 //! What creates may be refused: [`Shards::try_create`] says so at once where a shard's queue is full, where releases wait in
-//! front of it, or where the shard is lost. What closes or holds back is never refused: [`Shards::release`] keeps it, in
-//! order, until the queue takes it. That backlog is bounded by the objects of the shard, because each has one close and at
-//! most one word for each reason to pause.
+//! front of it, or where the shard is lost. What closes, holds back or asks a publisher is never refused: [`Shards::release`]
+//! keeps it, in order, until the queue takes it. That backlog is bounded by the objects of the shard, because each has one
+//! close, at most one word for each reason to pause, and at most one wish for a key frame.
 //!
 //! Not here: what an answer means. Whoever asks hands in a `T` that comes back with the answer.
 
@@ -186,7 +186,7 @@ impl<T> Shards<T> {
         Ok(request)
     }
 
-    /// Sends a command that closes or holds back, as soon as there is room. To a lost shard there is nothing to say.
+    /// Sends a command that closes, holds back or asks a publisher, as soon as there is room. To a lost shard there is nothing to say.
     pub fn release(&mut self, shard: ShardIndex, command: Command) {
         let Some(line) = self.lines.get_mut(usize::from(shard.0)) else { return };
         line.flush();
@@ -292,8 +292,8 @@ impl Line {
         }
     }
 
-    /// Puts a release at the end of the backlog. An earlier word on the same reason of the same object is void then; without
-    /// that a client could make the backlog long by muting and unmuting.
+    /// Puts a release at the end of the backlog. An earlier word on the same reason of the same object is void then, and so is
+    /// an earlier wish; without that a client could make the backlog long by muting and unmuting.
     fn put_off(&mut self, command: Command) {
         if let Some(subject) = Subject::of(&command) {
             self.backlog.retain(|earlier| Subject::of(earlier) != Some(subject));
@@ -302,11 +302,12 @@ impl Line {
     }
 }
 
-/// What a command that pauses or resumes is about.
+/// What a command is about that the next one of its kind makes void.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Subject {
     Producer(ProducerId, PauseReason),
     Consumer(ConsumerId, PauseReason),
+    KeyFrame(ConsumerId),
 }
 
 impl Subject {
@@ -318,6 +319,7 @@ impl Subject {
             Command::PauseConsumer { consumer, reason } | Command::ResumeConsumer { consumer, reason } => {
                 Some(Self::Consumer(consumer, reason))
             }
+            Command::RequestKeyFrame { consumer } => Some(Self::KeyFrame(consumer)),
             _ => None,
         }
     }
@@ -412,6 +414,19 @@ mod tests {
         port.0.lock().unwrap().room = 9;
         assert!(shards.poll(Instant::now()).is_none());
         assert_eq!(port.0.lock().unwrap().taken, [resume(1), pause(2)]);
+    }
+
+    #[test]
+    fn a_wish_for_a_key_frame_waits_once_a_consumer() {
+        let (mut shards, port) = shards(0);
+        let wish = |consumer| Command::RequestKeyFrame { consumer: ConsumerId(consumer) };
+        for _ in 0..1000 {
+            shards.release(SHARD, wish(1));
+            shards.release(SHARD, wish(2));
+        }
+        port.0.lock().unwrap().room = 9;
+        assert!(shards.poll(Instant::now()).is_none());
+        assert_eq!(port.0.lock().unwrap().taken, [wish(1), wish(2)]);
     }
 
     #[test]

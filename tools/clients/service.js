@@ -18,6 +18,7 @@ const RTC_PORTS = 200;
 /** Permission bits of a token. */
 export const CONNECT = 1 << 20;
 export const SPEAK = 1 << 21;
+export const STREAM = 1 << 9;
 
 export class Service {
   #child;
@@ -88,7 +89,7 @@ export class Service {
   }
 
   /** Signs a token; `claims` may replace any claim. */
-  token(userId, { permissions = CONNECT | SPEAK, ...claims } = {}) {
+  token(userId, { permissions = CONNECT | SPEAK | STREAM, ...claims } = {}) {
     const expiry = Math.floor(Date.now() / 1000) + 3600;
     const payload = { userId, permissions: String(permissions), exp: expiry, ...claims };
     const signed = [{ alg: 'HS256', typ: 'JWT' }, payload]

@@ -21,6 +21,12 @@ pub const DEPARTURES: &[Departure] = &[
         reason: "browsers send stereo when asked without saying so, and listeners decode mono unless they are told",
     },
     Departure {
+        name: "no-nack-without-rtx",
+        effect: "a consumer's codec has no NACK where its receiver takes no retransmissions of it",
+        reason: "a shard retransmits by RTX alone: under the old number again, a packet that was written anew would be \
+                 protected by a nonce that was used",
+    },
+    Departure {
         name: "no-mapped-ssrc",
         effect: "the mapping has payload types only, and consumable encodings have no SSRC",
         reason: "a shard names a stream by producer and encoding and needs no third SSRC between sender and receiver",

@@ -307,22 +307,18 @@ pub fn consumer_parameters(
     })
 }
 
-/// The codecs that both have, with the receiver's feedback. Without retransmissions there is no NACK either.
+/// The codecs that both have, with the receiver's feedback. A codec without retransmissions has no NACK either.
 fn consumer_codecs(
     consumable: &RtpParameters,
     receiver: &RtpCapabilities,
     has_retransmissions: bool,
 ) -> Vec<RtpCodecParameters> {
-    let is_kept = |feedback: &&RtcpFeedback| {
-        has_retransmissions || feedback.feedback_type != "nack" || !feedback.parameter.is_empty()
-    };
     let mut codecs: Vec<_> = consumable
         .codecs
         .iter()
         .filter(|codec| has_retransmissions || !is_rtx(&codec.mime_type))
         .filter_map(|codec| {
-            let matched = matching(codec, receiver)?;
-            let rtcp_feedback = matched.rtcp_feedback.iter().filter(is_kept).cloned().collect();
+            let rtcp_feedback = matching(codec, receiver)?.rtcp_feedback.clone();
             Some(RtpCodecParameters { rtcp_feedback, ..codec.clone() })
         })
         .collect();
@@ -330,6 +326,13 @@ fn consumer_codecs(
     codecs.retain(|codec| {
         !is_rtx(&codec.mime_type) || codec.identity().apt().is_some_and(|apt| payload_types.contains(&apt))
     });
+    let retransmitted: Vec<_> =
+        codecs.iter().filter(|codec| is_rtx(&codec.mime_type)).filter_map(|codec| codec.identity().apt()).collect();
+    for codec in codecs.iter_mut().filter(|codec| !is_rtx(&codec.mime_type)) {
+        if !retransmitted.contains(&i64::from(codec.payload_type.0)) {
+            codec.rtcp_feedback.retain(|feedback| feedback.feedback_type != "nack" || !feedback.parameter.is_empty());
+        }
+    }
     codecs
 }
 

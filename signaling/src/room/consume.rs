@@ -126,6 +126,14 @@ impl Rooms {
         Ok(())
     }
 
+    pub(super) fn on_request_key_frame(&mut self, call: &Call, request: &OfConsumer) -> Result<(), Refusal> {
+        let caller = self.caller(call)?;
+        let (public, shard, consumer) = self.find_consumer(&caller, request)?;
+        self.shards.release(shard, Command::RequestKeyFrame { consumer });
+        self.answer(call, &Answer::KeyFrameRequested { consumer_id: &public });
+        Ok(())
+    }
+
     fn find_consumer(
         &self,
         caller: &Caller,

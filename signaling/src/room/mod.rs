@@ -249,6 +249,7 @@ impl Rooms {
             Request::CloseConsumer(close) => self.on_close_consumer(call, &close),
             Request::PauseConsumer(pause) => self.on_pause_consumer(call, &pause, true),
             Request::ResumeConsumer(resume) => self.on_pause_consumer(call, &resume, false),
+            Request::RequestKeyFrame(request) => self.on_request_key_frame(call, &request),
             Request::UpdateState(update) => self.on_update_state(call, update),
             Request::Ping => {
                 self.answer(call, &Answer::Pong);

@@ -35,11 +35,11 @@ impl Rooms {
             return Err(Refusal::bad_request("`transportId` is of a `recv` transport."));
         }
         let source = choose_source(room, &caller.user, produce)?;
-        let stream = negotiation::negotiate_producer(source, &produce.rtp_parameters, &participant.cname)?;
         self.check_right(call, &caller, source)?;
         if room.has_source(&caller.user, source) {
             return Err(Refusal::new(ErrorCode::LimitReached, "There is a producer of this `source` already."));
         }
+        let stream = negotiation::negotiate_producer(source, &produce.rtp_parameters, &participant.cname)?;
         let (shard, transport) = (room.shard, transport.id);
         let is_held = state::is_source_held(source, state::with_source(participant.state, source, true));
         let is_paused = produce.paused.unwrap_or(false);

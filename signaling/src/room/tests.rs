@@ -1,9 +1,12 @@
 //! The rooms against shards that keep books and clients that believe only what they are told.
 
 mod client;
+mod request;
 mod scenario;
 mod shard;
+mod video;
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
@@ -14,6 +17,7 @@ use shard_protocol::CommandError;
 use shard_protocol::command::PauseReason;
 
 use self::client::Client;
+use self::request::{connect_transport, join, produce, screen, simulcast};
 use self::shard::FakeShard;
 use super::{Rooms, RoomsConfig, ShardAddresses};
 use crate::auth::Identity;
@@ -21,6 +25,7 @@ use crate::metrics::Metrics;
 use crate::permissions::{Grant, Permissions};
 use crate::session::outgoing;
 use crate::shards::ANSWER_TIMEOUT;
+use crate::wire::request::{Kind, Source};
 use crate::wire::{Envelope, UserId};
 
 /// A service with shards and clients, on a time of its own.
@@ -33,6 +38,10 @@ struct World {
 
 impl World {
     fn new(shards: usize) -> Self {
+        Self::with_cap(shards, None)
+    }
+
+    fn with_cap(shards: usize, incoming_bitrate_max_bps: Option<u32>) -> Self {
         let shards: Vec<FakeShard> = (0..shards).map(|_| FakeShard::new()).collect();
         let now = Instant::now();
         let config = RoomsConfig {
@@ -40,7 +49,7 @@ impl World {
             addresses: vec![ShardAddresses::default(); shards.len()],
             fingerprints: Vec::new(),
             heartbeat_ms: 15_000,
-            incoming_bitrate_max_bps: None,
+            incoming_bitrate_max_bps,
             now,
         };
         Self { rooms: Rooms::new(config, Metrics::default()), shards, clients: Vec::new(), now }
@@ -140,30 +149,6 @@ impl World {
         }
         assert_eq!(self.rooms.shards.pending_len(), 0);
     }
-}
-
-fn join(channel: &str) -> Value {
-    let capabilities = serde_json::to_value(crate::negotiation::router_capabilities()).unwrap();
-    json!({"type": "join", "channelId": channel, "rtpCapabilities": capabilities})
-}
-
-fn produce(transport: &str, ssrc: u32, source: Option<&str>) -> Value {
-    let codec = json!({
-        "mimeType": "audio/opus", "payloadType": 111, "clockRate": 48000, "channels": 2,
-        "parameters": {"minptime": 10, "useinbandfec": 1}, "rtcpFeedback": [{"type": "transport-cc"}],
-    });
-    let parameters = json!({
-        "mid": ssrc.to_string(), "codecs": [codec], "encodings": [{"ssrc": ssrc}],
-        "headerExtensions": [{"uri": "urn:ietf:params:rtp-hdrext:sdes:mid", "id": 4}],
-        "rtcp": {"cname": "c", "reducedSize": true},
-    });
-    json!({"type": "produce", "transportId": transport, "kind": "audio", "rtpParameters": parameters, "source": source})
-}
-
-fn connect_transport(transport: &str) -> Value {
-    let value = vec!["AB"; 32].join(":");
-    let dtls = json!({"role": "client", "fingerprints": [{"algorithm": "sha-256", "value": value}]});
-    json!({"type": "connectTransport", "transportId": transport, "dtlsParameters": dtls})
 }
 
 proptest! {
@@ -268,7 +253,12 @@ fn random_request(world: &World, client: usize, random: &mut StdRng) -> Value {
         2 => json!({"type": "closeTransport", "transportId": transport}),
         3..6 => connect_transport(&transport),
         6..10 => {
-            let source = if random.random_bool(0.5) { "screenAudio" } else { "mic" };
+            let source = ["mic", "screenAudio", "camera", "screen"][random.random_range(0..4)];
+            let produce = match source {
+                "camera" => simulcast,
+                "screen" => screen,
+                _ => produce,
+            };
             let mut request = produce(&transport, random.random(), Some(source));
             request["paused"] = json!(random.random_bool(0.3));
             request
@@ -280,8 +270,12 @@ fn random_request(world: &World, client: usize, random: &mut StdRng) -> Value {
         21..23 => json!({"type": "closeConsumer", "consumerId": consumer}),
         23..26 => json!({"type": "pauseConsumer", "consumerId": consumer}),
         26..31 => json!({"type": "resumeConsumer", "consumerId": consumer}),
-        31 => json!({"type": "createTransport", "direction": "recv"}),
-        _ => json!({"type": "updateState", "muted": random.random::<bool>(), "deafened": random.random::<bool>()}),
+        31..35 => json!({"type": "requestKeyFrame", "consumerId": consumer}),
+        35 => json!({"type": "createTransport", "direction": "recv"}),
+        36..38 => json!({"type": "updateState", "muted": random.random::<bool>(), "deafened": random.random::<bool>()}),
+        _ => json!({
+            "type": "updateState", "videoEnabled": random.random::<bool>(), "screenSharing": random.random::<bool>(),
+        }),
     }
 }
 
@@ -292,7 +286,9 @@ fn agreement_faults(world: &World) -> Vec<String> {
         let others = world.clients.iter().filter(|other| other.channel == client.channel && other.user != client.user);
         let streams =
             others.clone().flat_map(|other| other.producers.keys().map(|id| (id.clone(), other.user.clone())));
-        if client.streams != streams.collect() || client.others != others.map(|other| other.user.clone()).collect() {
+        if client.streams != streams.collect()
+            || !client.others.keys().eq(others.map(|other| &other.user).collect::<BTreeSet<_>>())
+        {
             faults.push(format!("{} does not know who and what is there", client.user));
         }
     }
@@ -305,12 +301,18 @@ fn agreement_faults(world: &World) -> Vec<String> {
         ("rooms", world.rooms.rooms.len(), shards(|books| books.routers.len())),
     ];
     faults.extend(counts.iter().filter(|(_, ours, theirs)| ours != theirs).map(|fault| format!("{fault:?}")));
+    faults.extend(state_faults(world));
     for room in world.rooms.rooms.values() {
         let books = world.shards[usize::from(room.shard.0)].books();
         for producer in room.producers.values() {
             let (_, paused) = books.producers[&producer.id];
             let state = room.participants[&producer.owner].state;
-            let is_held = producer.source == crate::wire::request::Source::Mic && state.muted;
+            let is_held = match producer.source {
+                Source::Mic => state.muted,
+                Source::Camera => !state.video_enabled,
+                Source::Screen => !state.screen_sharing,
+                Source::ScreenAudio => false,
+            };
             if (paused.contains(PauseReason::Owner), paused.contains(PauseReason::State))
                 != (producer.is_paused, is_held)
             {
@@ -320,11 +322,29 @@ fn agreement_faults(world: &World) -> Vec<String> {
         for participant in room.participants.values() {
             for consumer in participant.consumers.values() {
                 let (.., paused) = books.consumers[&consumer.id];
-                let is_right = paused.contains(PauseReason::State) == participant.state.deafened
+                let is_held = consumer.kind == Kind::Audio && participant.state.deafened;
+                let is_right = paused.contains(PauseReason::State) == is_held
                     && paused.contains(PauseReason::Owner) == consumer.is_paused;
                 if !is_right {
                     faults.push(format!("consumer {} is paused otherwise", consumer.id));
                 }
+            }
+        }
+    }
+    faults
+}
+
+/// Where a client believes another state of somebody than holds.
+fn state_faults(world: &World) -> Vec<String> {
+    let mut faults = Vec::new();
+    for client in world.clients.iter().filter(|client| client.channel.is_some()) {
+        for (user, believed) in &client.others {
+            let rooms =
+                world.rooms.rooms.iter().filter(|(channel, _)| client.channel.as_deref() == Some(channel.as_str()));
+            let mut participants = rooms.flat_map(|(_, room)| &room.participants);
+            let state = participants.find(|(its_user, _)| its_user.as_str() == user).map(|(_, its)| json!(its.state));
+            if state.as_ref() != Some(believed) {
+                faults.push(format!("{} believes of {user}: {believed}, but it is {state:?}", client.user));
             }
         }
     }
@@ -366,6 +386,7 @@ fn random_lives_are_lives_with_calls_in_them() {
         "consumerClosed",
         "consumerPaused",
         "consumerResumed",
+        "keyFrameRequested",
         "left",
         "limit_reached",
         "newProducer",

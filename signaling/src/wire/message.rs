@@ -101,6 +101,9 @@ pub enum Answer<'a> {
     ConsumerResumed {
         consumer_id: &'a PublicId,
     },
+    KeyFrameRequested {
+        consumer_id: &'a PublicId,
+    },
     StateUpdated {
         muted: bool,
         deafened: bool,
@@ -311,11 +314,15 @@ mod tests {
     #[test]
     fn settings_have_the_keys_that_clients_know() {
         let settings = serde_json::to_value(Settings::default()).unwrap();
-        assert_eq!(settings["audio"]["opus"]["sprop-stereo"], 1);
-        assert_eq!(settings["audio"]["opus"]["maxaveragebitrate"], 128_000);
-        assert_eq!(
-            settings["video"]["layers"][0],
-            json!({"scalabilityMode": "L1T1", "maxBitrate": 150_000, "maxFramerate": 15})
-        );
+        let opus = json!({
+            "clockRate": 48_000, "channels": 2, "bitrate": 128_000, "useinbandfec": 1, "usedtx": 1,
+            "maxaveragebitrate": 128_000, "maxplaybackrate": 48_000, "stereo": 1, "sprop-stereo": 1,
+        });
+        let layers = json!([
+            {"scalabilityMode": "L1T1", "maxBitrate": 150_000, "maxFramerate": 15},
+            {"scalabilityMode": "L1T2", "maxBitrate": 500_000, "maxFramerate": 24},
+            {"scalabilityMode": "L1T3", "maxBitrate": 1_500_000, "maxFramerate": 30},
+        ]);
+        assert_eq!(settings, json!({"audio": {"opus": opus}, "video": {"layers": layers}}));
     }
 }

@@ -194,6 +194,7 @@ pub enum Request {
     CloseConsumer(OfConsumer),
     PauseConsumer(OfConsumer),
     ResumeConsumer(OfConsumer),
+    RequestKeyFrame(OfConsumer),
     UpdateState(UpdateState),
     Ping,
 }
@@ -214,6 +215,7 @@ impl Request {
             "closeConsumer" => Self::CloseConsumer(read_fields(fields)?),
             "pauseConsumer" => Self::PauseConsumer(read_fields(fields)?),
             "resumeConsumer" => Self::ResumeConsumer(read_fields(fields)?),
+            "requestKeyFrame" => Self::RequestKeyFrame(read_fields(fields)?),
             "updateState" => Self::UpdateState(read_fields(fields)?),
             "ping" => Self::Ping,
             _ => return Err(Refusal::new(ErrorCode::UnknownType, "No request has this `type`.")),

@@ -49,6 +49,9 @@ impl Comparison {
             if granted("no-mapped-ssrc") {
                 drop_mapped_ssrcs(&mut theirs);
             }
+            if granted("no-nack-without-rtx") {
+                drop_unanswered_nacks(&mut theirs);
+            }
             if granted("stereo-told") && self.is_stereo_wanted() {
                 tell_stereo(&mut theirs);
             }
@@ -189,6 +192,28 @@ fn drop_mapped_ssrcs(answer: &mut Value) {
             encoding.remove("ssrc");
         }
     }
+}
+
+fn drop_unanswered_nacks(answer: &mut Value) {
+    for consumer in ["consumer", "consumerWithRtx"] {
+        let codecs = answer.pointer_mut(&format!("/{consumer}/codecs")).and_then(Value::as_array_mut);
+        let Some(codecs) = codecs else { continue };
+        let is_rtx = |codec: &Value| {
+            codec["mimeType"].as_str().is_some_and(|mime_type| mime_type.eq_ignore_ascii_case("video/rtx"))
+        };
+        let retransmitted: Vec<_> =
+            codecs.iter().filter(|codec| is_rtx(codec)).map(|rtx| rtx["parameters"]["apt"].clone()).collect();
+        for codec in codecs.iter_mut().filter(|codec| !is_rtx(codec) && !retransmitted.contains(&codec["payloadType"]))
+        {
+            if let Some(feedback) = codec["rtcpFeedback"].as_array_mut() {
+                feedback.retain(|feedback| feedback["type"] != "nack" || !is_empty(&feedback["parameter"]));
+            }
+        }
+    }
+}
+
+fn is_empty(parameter: &Value) -> bool {
+    parameter.is_null() || *parameter == json!("")
 }
 
 fn tell_stereo(answer: &mut Value) {

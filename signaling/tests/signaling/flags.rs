@@ -41,6 +41,7 @@ fn what_the_host_cannot_do_is_refused_with_its_cause() {
         (&["--shards", "1000"], "1000"),
         (&["--shards", "0"], "shard"),
         (&["--rtc-min-port", "45000", "--rtc-max-port", "44000"], "--rtc-min-port"),
+        (&["--max-incoming-bitrate", "3000"], "128000 bit/s"),
         (&["--permissions", "redis"], "not available yet"),
         (&["--permissions", "http"], "not available yet"),
         (&["--dev", "--node-env", "production"], "production"),
@@ -61,6 +62,9 @@ fn the_environment_says_what_flags_say_and_a_flag_counts_more() {
     assert!(text(&shown.stdout).contains("41100-41199"), "{}", text(&shown.stderr));
     let shown = run(&["--dry-run", "--rtc-max-port", "41149"], &environment);
     assert!(text(&shown.stdout).contains("41100-41149"));
+    let cap = [("MAX_INCOMING_BITRATE", "3000")];
+    assert!(!run(&["--dry-run", "--shards", "1"], &cap).status.success());
+    assert!(run(&["--dry-run", "--shards", "1", "--max-incoming-bitrate", "3000000"], &cap).status.success());
 }
 
 #[test]

@@ -39,6 +39,7 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
         "PERMISSIONS",
         "RUST_LOG",
         "SHARDS",
+        "MAX_INCOMING_BITRATE",
     ] {
         command.env_remove(name);
     }

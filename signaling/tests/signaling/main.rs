@@ -9,3 +9,4 @@ mod harness;
 mod http;
 mod rooms;
 mod tokens;
+mod video;

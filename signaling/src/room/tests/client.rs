@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::room::ConnectionKey;
 use crate::session::outgoing::{Item, Outlet};
 use crate::wire::CloseReason;
+use crate::wire::message::State;
 
 pub(super) struct Client {
     pub(super) key: ConnectionKey,
@@ -16,7 +17,8 @@ pub(super) struct Client {
     pub(super) asked: Option<(u64, Value)>,
     next_id: u64,
     pub(super) channel: Option<String>,
-    pub(super) others: BTreeSet<String>,
+    /// The others and the state that each is in.
+    pub(super) others: BTreeMap<String, Value>,
     /// Streams of others that were announced: producer → user.
     pub(super) streams: BTreeMap<String, String>,
     pub(super) paused_streams: BTreeSet<String>,
@@ -42,7 +44,7 @@ impl Client {
             asked: None,
             next_id: 0,
             channel: None,
-            others: BTreeSet::new(),
+            others: BTreeMap::new(),
             streams: BTreeMap::new(),
             paused_streams: BTreeSet::new(),
             transports: BTreeMap::new(),
@@ -100,8 +102,9 @@ impl Client {
             "joined" => {
                 self.channel = Some(text("channelId"));
                 let others = message["participants"].as_array().unwrap();
-                self.others = others.iter().map(|other| other["userId"].as_str().unwrap().to_owned()).collect();
-                self.check(!self.others.contains(&self.user), "oneself among the others", message);
+                let other = |other: &Value| (other["userId"].as_str().unwrap().to_owned(), other["state"].clone());
+                self.others = others.iter().map(other).collect();
+                self.check(!self.others.contains_key(&self.user), "oneself among the others", message);
             }
             "left" => self.forget_room(),
             "transportCreated" => {
@@ -131,16 +134,16 @@ impl Client {
     fn on_push(&mut self, message: &Value) {
         let text = |key: &str| message[key].as_str().unwrap_or_default().to_owned();
         let (user, producer) = (text("userId"), text("producerId"));
-        let is_present = self.others.contains(&user);
+        let is_present = self.others.contains_key(&user);
         match message["type"].as_str().unwrap_or_default() {
             "connected" | "routerCapabilities" => {}
             _ if self.channel.is_none() => self.fault("a push outside a room", message),
             "userJoined" => {
-                let is_new = self.others.insert(user);
+                let is_new = self.others.insert(user, json!(State::default())).is_none();
                 self.check(is_new, "a second coming", message);
             }
             "userLeft" => {
-                let was_there = self.others.remove(&user);
+                let was_there = self.others.remove(&user).is_some();
                 self.check(was_there, "a stranger's going", message);
                 let is_silent = !self.streams.values().any(|owner| *owner == user);
                 self.check(is_silent, "a stream outlives its sender", message);
@@ -175,7 +178,13 @@ impl Client {
                     self.consumers.remove(&consumer);
                 }
             }
-            "userStateUpdate" => self.check(is_present, "a stranger's state", message),
+            "userStateUpdate" => {
+                self.check(is_present, "a stranger's state", message);
+                let mut state = message.clone();
+                state.as_object_mut().unwrap().retain(|key, _| key != "type" && key != "userId");
+                let before = self.others.insert(user, state.clone());
+                self.check(before != Some(state), "a state as it was", message);
+            }
             kind @ ("transportState" | "transportClosed") => {
                 let transport = text("transportId");
                 self.check(self.transports.values().any(|own| *own == transport), "an unknown transport", message);

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use shard_protocol::command::PauseReasons;
 use shard_protocol::event::{DtlsState, IceState, TransportCloseReason};
 use shard_protocol::ids::{ConsumerId, ProducerId, RouterId, TransportId};
+use shard_protocol::tables::{ConsumerTable, ProducerTable};
 use shard_protocol::{Command, CommandError, Event};
 
 use crate::shards::{SendRefused, ShardLost, ShardPort};
@@ -23,6 +24,13 @@ pub(super) struct Books {
     pub(super) transports: BTreeMap<TransportId, (RouterId, bool)>,
     pub(super) producers: BTreeMap<ProducerId, (TransportId, PauseReasons)>,
     pub(super) consumers: BTreeMap<ConsumerId, (TransportId, ProducerId, PauseReasons)>,
+    /// The tables that came last, of what lives or was refused.
+    pub(super) last_producer: Option<ProducerTable>,
+    pub(super) last_consumer: Option<ConsumerTable>,
+    /// What each transport was given as its cap.
+    pub(super) incoming_bitrates_max_bps: Vec<Option<u32>>,
+    /// Whose publishers were to be asked for a key frame.
+    pub(super) key_frames: Vec<ConsumerId>,
     /// Every id ever made or refused: none comes twice.
     seen: BTreeSet<(&'static str, u64)>,
     /// Ids that ended without a word from signaling, or never were: to close these is no fault.
@@ -109,7 +117,8 @@ impl Books {
                 }
                 self.answer(request, result);
             }
-            Command::CreateTransport { request, router, transport, .. } => {
+            Command::CreateTransport { request, router, transport, incoming_bitrate_max_bps, .. } => {
+                self.incoming_bitrates_max_bps.push(incoming_bitrate_max_bps);
                 let result = self.create("transport", transport.0, self.routers.contains(&router));
                 if result.is_ok() {
                     self.transports.insert(transport, (router, false));
@@ -127,14 +136,16 @@ impl Books {
                 };
                 self.answer(request, result);
             }
-            Command::CreateProducer { request, transport, producer, paused, .. } => {
+            Command::CreateProducer { request, transport, producer, table, paused } => {
+                self.last_producer = Some(*table);
                 let result = self.create("producer", producer.0, self.transports.contains_key(&transport));
                 if result.is_ok() {
                     self.producers.insert(producer, (transport, paused));
                 }
                 self.answer(request, result);
             }
-            Command::CreateConsumer { request, transport, producer, consumer, paused, .. } => {
+            Command::CreateConsumer { request, transport, producer, consumer, table, paused } => {
+                self.last_consumer = Some(*table);
                 let has_parents = self.transports.contains_key(&transport) && self.producers.contains_key(&producer);
                 let result = self.create("consumer", consumer.0, has_parents);
                 if result.is_ok() {
@@ -186,6 +197,10 @@ impl Books {
             Command::ResumeConsumer { consumer, reason } => match self.consumers.get_mut(&consumer) {
                 Some((.., paused)) => *paused = paused.without(reason),
                 None => self.check_release("consumer", consumer.0, false),
+            },
+            Command::RequestKeyFrame { consumer } => match self.consumers.contains_key(&consumer) {
+                true => self.key_frames.push(consumer),
+                false => self.check_release("consumer", consumer.0, false),
             },
             other => self.faults.push(format!("unexpected {other:?}")),
         }
