@@ -8,7 +8,7 @@ use std::time::Instant;
 use benches::{VIDEO_LEN, VOICE_LEN, packet};
 use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
-use engine::media::{Arrival, COPY_HEADER_LEN_MAX, Consumer, Departure, Incoming, RunId};
+use engine::media::{Arrival, COPY_HEADER_LEN_MAX, Consumer, Content, Departure, Incoming, RunId};
 use engine::wire::extension::ExtensionValues;
 use engine::wire::rtp::RtpHeader;
 use engine::wire::sequence::{PacketIndex, Timestamp};
@@ -17,23 +17,22 @@ use rtp::packet::Packet;
 use rtp_util::marshal::{Marshal, Unmarshal};
 use shard_protocol::command::PauseReasons;
 use shard_protocol::ids::ConsumerId;
-use shard_protocol::tables::HeaderExtensionIds;
+use shard_protocol::tables::{HeaderExtensionIds, PayloadFormat};
 
 fn incoming(datagram: &[u8], ids: &HeaderExtensionIds, index: u64) -> Incoming {
     let header = RtpHeader::parse(datagram).expect("a header");
-    Incoming {
-        slot: 0,
-        marker: header.marker,
-        payload_type: header.payload_type,
-        arrival: Arrival {
-            id: RunId { run: 0, clock: 0 },
-            index: PacketIndex(index),
-            timestamp: header.timestamp,
-            is_newest: true,
-        },
-        extensions: ExtensionValues::parse(datagram, &header, ids),
-        payload: header.header_len..header.payload_end(datagram).expect("no padding"),
-    }
+    let extensions = ExtensionValues::parse(datagram, &header, ids);
+    let content = Content::read(datagram, &header, extensions, PayloadFormat::Opus).expect("a payload");
+    let arrival = Arrival {
+        id: RunId { run: 0, clock: 0 },
+        index: PacketIndex(index),
+        timestamp: content.timestamp,
+        captured_at: None,
+        is_newest: true,
+        begins_run: true,
+        pictures: None,
+    };
+    Incoming { slot: 0, encoding: 0, arrival, content }
 }
 
 fn rewrite(criterion: &mut Criterion) {

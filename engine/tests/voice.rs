@@ -590,7 +590,8 @@ fn requests_that_a_stuck_handshake_thread_leaves_stay_few() {
     assert!(world.shard.stats_mut().drops.count(DropReason::DtlsOverload) > 400);
     let transports: Vec<_> = links.iter().map(|link| world.transport(*link)).collect();
     for transport in &transports[1..] {
-        world.shard.handle_command(Command::CloseTransport { transport: *transport });
+        let now = world.now();
+        world.shard.handle_command(now, Command::CloseTransport { transport: *transport });
     }
     let left: Vec<_> = std::iter::from_fn(|| world.shard.poll_dtls()).collect();
     assert!(left.len() <= 101 && left.iter().all(|request| request.transport() == transports[0]), "{}", left.len());

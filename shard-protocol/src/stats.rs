@@ -42,6 +42,8 @@ pub enum DropReason {
     PayloadMalformed,
     /// RTX: a retransmission without its original number, or of a stream that has not begun.
     RtxMalformed,
+    /// RTX: a retransmission of what has come; browsers fill gaps with such.
+    RtxDuplicate,
     /// RTP or RTCP before the transport has keys.
     SrtpNoKeys,
     /// SRTP or SRTCP: authentication failed.
@@ -60,7 +62,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// How many there are.
-    pub const COUNT: usize = 26;
+    pub const COUNT: usize = 27;
 
     /// All of them, in the order of their discriminants.
     pub const ALL: [Self; Self::COUNT] = [
@@ -83,6 +85,7 @@ impl DropReason {
         Self::RtpOverRate,
         Self::PayloadMalformed,
         Self::RtxMalformed,
+        Self::RtxDuplicate,
         Self::SrtpNoKeys,
         Self::SrtpUnauthenticated,
         Self::SrtpReplayed,
@@ -114,6 +117,7 @@ impl DropReason {
             Self::RtpOverRate => "rtp_over_rate",
             Self::PayloadMalformed => "payload_malformed",
             Self::RtxMalformed => "rtx_malformed",
+            Self::RtxDuplicate => "rtx_duplicate",
             Self::SrtpNoKeys => "srtp_no_keys",
             Self::SrtpUnauthenticated => "srtp_unauthenticated",
             Self::SrtpReplayed => "srtp_replayed",

@@ -1,7 +1,6 @@
 //! A stream that a participant receives: its own copy of each of a producer's packets.
 
-use std::ops::Range;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use shard_protocol::command::{PauseReason, PauseReasons};
 use shard_protocol::ids::ConsumerId;
@@ -10,11 +9,14 @@ use shard_protocol::tables::{
     StreamName,
 };
 
-use super::rewrite::{Arrival, Rewriter};
-use crate::wire::extension::{ExtensionValues, ExtensionWriter, fits_one_byte};
+use super::content::Content;
+use super::retransmission::Retransmission;
+use super::rewrite::{Arrival, Mapped, Origin, Rewriter, RunId};
+use crate::wire::extension::{ExtensionWriter, fits_one_byte};
 use crate::wire::rtcp::{NtpTimestamp, SenderStatement};
 use crate::wire::rtp::{FIXED_HEADER_LEN, RtpHeader};
-use crate::wire::sequence::{PacketIndex, Timestamp};
+use crate::wire::rtx::ORIGINAL_LEN;
+use crate::wire::sequence::{PacketIndex, SeqNo, Timestamp};
 
 /// What a publisher says in an extension and every receiver should hear as it was said. The others belong to one hop.
 const COPIED_EXTENSIONS: [HeaderExtension; 5] = [
@@ -28,13 +30,17 @@ const COPIED_EXTENSIONS: [HeaderExtension; 5] = [
 /// The longest value that is copied: abs-capture-time's sixteen bytes; a longer one is none of those above.
 const COPIED_VALUE_LEN_MAX: usize = 16;
 
+/// How far a publisher's reports may put its samples from where their arrival puts them. No network holds packets back for
+/// longer; who claims more is not believed.
+const CLOCK_ERROR_MAX: Duration = Duration::from_secs(5);
+
 const TRANSPORT_SEQUENCE_LEN: usize = 2;
 const ABS_SEND_TIME_LEN: usize = 3;
 
-/// Bytes that the header of a copy can have: fixed header, block header, and every element at its longest with the
-/// two-byte form's own two bytes.
+/// Bytes that a copy can have before the publisher's payload: fixed header, block header, every element at its longest with
+/// the two-byte form's own two bytes, and a retransmission's original number.
 pub const COPY_HEADER_LEN_MAX: usize =
-    FIXED_HEADER_LEN + 4 + (HeaderExtension::COUNT * (2 + COPIED_VALUE_LEN_MAX)).next_multiple_of(4);
+    FIXED_HEADER_LEN + 4 + (HeaderExtension::COUNT * (2 + COPIED_VALUE_LEN_MAX)).next_multiple_of(4) + ORIGINAL_LEN;
 
 const _: () = assert!(StreamName::LEN_MAX <= COPIED_VALUE_LEN_MAX);
 
@@ -43,16 +49,12 @@ const _: () = assert!(StreamName::LEN_MAX <= COPIED_VALUE_LEN_MAX);
 pub struct Incoming {
     /// Its place in the turn's input.
     pub slot: usize,
-    /// The marker bit.
-    pub marker: bool,
-    /// The publisher's payload type.
-    pub payload_type: PayloadType,
+    /// Which of its producer's encodings it is of.
+    pub encoding: usize,
     /// Its place in the publisher's stream.
     pub arrival: Arrival,
-    /// Where its extensions lie.
-    pub extensions: ExtensionValues,
-    /// Where its payload lies, without padding.
-    pub payload: Range<usize>,
+    /// What stands in it.
+    pub content: Content,
 }
 
 /// What a copy carries that belongs to the hop and the moment.
@@ -71,8 +73,19 @@ pub struct Copied {
     pub header_len: usize,
     /// Bytes in all.
     pub len: usize,
+    /// Its SSRC.
+    pub ssrc: Ssrc,
     /// Its packet index, for SRTP.
     pub index: PacketIndex,
+}
+
+/// What a copy is sent as.
+struct Label {
+    payload_type: PayloadType,
+    ssrc: Ssrc,
+    index: PacketIndex,
+    /// The number of the packet that is sent again.
+    original: Option<SeqNo>,
 }
 
 /// A consumer. `T` is the shard's key of a transport, `P` that of a producer.
@@ -94,6 +107,10 @@ pub struct Consumer<T, P> {
     cname: Box<str>,
     paused: PauseReasons,
     rewriter: Rewriter,
+    /// The run of pictures that it gets, from the key frame on that began it; `None` while it waits for one.
+    forwarded: Option<RunId>,
+    /// How it gets again what it has missed.
+    pub retransmission: Option<Box<Retransmission>>,
     sent: Sent,
     sent_at_last_report: u32,
 }
@@ -117,6 +134,7 @@ impl<T, P> Consumer<T, P> {
         first_timestamp: Timestamp,
     ) -> Self {
         let clock_rate_hz = table.codecs.first().map_or(1, |mapping| mapping.codec.clock_rate_hz);
+        let rewriter = Rewriter::new(clock_rate_hz, first_index, first_timestamp);
         Self {
             id,
             transport,
@@ -128,7 +146,10 @@ impl<T, P> Consumer<T, P> {
             ids: table.header_extensions,
             cname: table.cname.into_boxed_str(),
             paused,
-            rewriter: Rewriter::new(clock_rate_hz, first_index, first_timestamp),
+            rewriter: if table.rtx_ssrc.is_some() { rewriter.with_past() } else { rewriter },
+            forwarded: None,
+            // From the same number: the streams have nothing else in common.
+            retransmission: table.rtx_ssrc.map(|ssrc| Box::new(Retransmission::new(ssrc, first_index))),
             sent: Sent::default(),
             sent_at_last_report: 0,
         }
@@ -144,18 +165,45 @@ impl<T, P> Consumer<T, P> {
         self.paused = self.paused.with(reason);
     }
 
-    /// Takes a reason away; the next copy follows the last one.
-    pub fn resume(&mut self, reason: PauseReason) {
+    /// Takes a reason away, and says whether it flows again: the next copy follows the last one, and of pictures it is the
+    /// first of a key frame.
+    pub fn resume(&mut self, reason: PauseReason) -> bool {
         let was_flowing = self.is_flowing();
         self.paused = self.paused.without(reason);
-        if !was_flowing && self.is_flowing() {
-            self.rewriter.break_run();
+        let is_resumed = !was_flowing && self.is_flowing();
+        if is_resumed {
+            self.leave_out();
         }
+        is_resumed
     }
 
     /// Says that this consumer gets no copy of a packet, which must not look like loss.
     pub fn leave_out(&mut self) {
         self.rewriter.break_run();
+        self.forwarded = None;
+    }
+
+    /// The stream of pictures that it gets, by its clock.
+    pub fn clock(&self) -> Option<u32> {
+        self.forwarded.map(|run| run.clock)
+    }
+
+    /// Whether it gets a copy of `incoming`, whose producer's consumers are to get the encoding `target`. Of pictures it gets
+    /// one run after another, each from the first packet of a key frame on.
+    pub fn admits(&mut self, incoming: &Incoming, target: usize) -> bool {
+        let arrival = incoming.arrival;
+        if self.kind == MediaKind::Audio || self.forwarded == Some(arrival.id) {
+            return true;
+        }
+        let goes_on = self.forwarded.is_some_and(|run| run.run == arrival.id.run);
+        if !arrival.begins_run || (goes_on && incoming.encoding != target) {
+            return false;
+        }
+        let is_in_order = arrival.is_newest || (self.retransmission.is_some() && self.rewriter.is_ahead(arrival));
+        if is_in_order {
+            self.forwarded = Some(arrival.id);
+        }
+        is_in_order
     }
 
     /// Writes the copy of `incoming`, whose datagram is `packet`, to the start of `out`, which has room for
@@ -169,29 +217,88 @@ impl<T, P> Consumer<T, P> {
         transport_sequence: &mut u16,
         out: &mut [u8],
     ) -> Option<Copied> {
-        let mapping = self.codecs.iter().find(|mapping| mapping.producer_payload_type == incoming.payload_type);
-        let Some(CodecMapping { codec: CodecTable { payload_type, .. }, .. }) = mapping.copied() else {
+        let Some(CodecTable { payload_type, .. }) = self.codec(incoming.content.payload_type) else {
             self.leave_out();
             return None;
         };
-        let payload = packet.get(incoming.payload.clone())?;
-        let (index, timestamp) = self.rewriter.map(incoming.arrival, departure.now)?;
-
-        let (fixed, rest) = out.split_first_chunk_mut()?;
-        RtpHeader::write_fixed(fixed, incoming.marker, payload_type, index.sequence(), timestamp, self.ssrc);
-        let block_len = self.write_extensions(incoming, packet, departure, transport_sequence, rest);
-        fixed[0] |= if block_len == 0 { 0 } else { 0x10 };
-        rest.get_mut(block_len..block_len + payload.len())?.copy_from_slice(payload);
-
+        let mapped = self.rewriter.map(incoming.arrival, departure.now)?;
+        let label = Label { payload_type, ssrc: self.ssrc, index: mapped.index, original: None };
+        let copied = self.write(&incoming.content, packet, mapped, label, departure, transport_sequence, out)?;
         self.sent.packets = self.sent.packets.wrapping_add(1);
-        self.sent.payload_len = self.sent.payload_len.wrapping_add(payload.len() as u32);
+        self.sent.payload_len = self.sent.payload_len.wrapping_add((copied.len - copied.header_len) as u32);
+        Some(copied)
+    }
+
+    /// Where the packet came from that the receiver misses under the number `sequence`.
+    pub fn origin(&self, sequence: SeqNo) -> Option<Origin> {
+        self.rewriter.origin(sequence)
+    }
+
+    /// Writes, like [`Self::copy`], the copy again that came from `origin`, where `packet` has the `content`: as a packet of
+    /// the retransmission stream. `None` where that has not been negotiated.
+    pub fn copy_again(
+        &mut self,
+        origin: &Origin,
+        content: &Content,
+        packet: &[u8],
+        departure: &Departure,
+        transport_sequence: &mut u16,
+        out: &mut [u8],
+    ) -> Option<Copied> {
+        let payload_type = self.codec(content.payload_type)?.rtx_payload_type?;
+        let mapped = origin.map(content.timestamp, content.pictures().unwrap_or_default());
+        let (ssrc, index) = self.retransmission.as_mut()?.take_number();
+        let label = Label { payload_type, ssrc, index, original: Some(mapped.index.sequence()) };
+        self.write(content, packet, mapped, label, departure, transport_sequence, out)
+    }
+
+    /// What the receiver knows the publisher's codec as.
+    fn codec(&self, producer_payload_type: PayloadType) -> Option<CodecTable> {
+        let mapping = self.codecs.iter().find(|mapping| mapping.producer_payload_type == producer_payload_type);
+        mapping.map(|mapping| mapping.codec)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "where to, what from, what as, and what belongs to the hop")]
+    fn write(
+        &self,
+        content: &Content,
+        packet: &[u8],
+        mapped: Mapped,
+        label: Label,
+        departure: &Departure,
+        transport_sequence: &mut u16,
+        out: &mut [u8],
+    ) -> Option<Copied> {
+        let Label { payload_type, ssrc, index, original } = label;
+        let payload = packet.get(content.payload.clone())?;
+        let (fixed, rest) = out.split_first_chunk_mut()?;
+        RtpHeader::write_fixed(fixed, content.marker, payload_type, index.sequence(), mapped.timestamp, ssrc);
+        let block_len = self.write_extensions(content, packet, departure, transport_sequence, rest);
+        fixed[0] |= if block_len == 0 { 0 } else { 0x10 };
+
+        let mut rest = rest.get_mut(block_len..)?;
+        if let Some(original) = original {
+            let (number, behind) = rest.split_first_chunk_mut::<ORIGINAL_LEN>()?;
+            *number = original.0.to_be_bytes();
+            rest = behind;
+        }
+        let payload_out = rest.get_mut(..payload.len())?;
+        payload_out.copy_from_slice(payload);
+        if let Some(picture_id) = content.head.picture_id {
+            picture_id.write(payload_out, mapped.pictures.picture_id);
+        }
+        if let Some(tl0_index) = content.head.tl0_index {
+            tl0_index.write(payload_out, mapped.pictures.tl0_index);
+        }
+
         let header_len = FIXED_HEADER_LEN + block_len;
-        Some(Copied { header_len, len: header_len + payload.len(), index })
+        let original_len = original.map_or(0, |_| ORIGINAL_LEN);
+        Some(Copied { header_len, len: header_len + original_len + payload.len(), ssrc, index })
     }
 
     fn write_extensions(
         &self,
-        incoming: &Incoming,
+        content: &Content,
         packet: &[u8],
         departure: &Departure,
         transport_sequence: &mut u16,
@@ -202,7 +309,7 @@ impl<T, P> Consumer<T, P> {
         let transport_sequence_id = self.ids.id(HeaderExtension::TransportWideCc);
         let copied = || {
             COPIED_EXTENSIONS.into_iter().filter_map(|extension| {
-                let value = incoming.extensions.value(packet, extension)?;
+                let value = content.extensions.value(packet, extension)?;
                 (value.len() <= COPIED_VALUE_LEN_MAX).then_some((self.ids.id(extension)?, value))
             })
         };
@@ -233,19 +340,31 @@ impl<T, P> Consumer<T, P> {
     }
 
     /// What a sender report says now, and begins the next interval; `None` where nothing went out since the last. `ntp` is
-    /// the time `now`.
-    pub fn take_statement(&mut self, now: Instant, ntp: NtpTimestamp) -> Option<SenderStatement> {
+    /// the time `now`, and `sampled` the timestamp in the publisher's stream of what is captured now, where its reports tell.
+    pub fn take_statement(
+        &mut self,
+        now: Instant,
+        ntp: NtpTimestamp,
+        sampled: Option<(u32, Timestamp)>,
+    ) -> Option<SenderStatement> {
         if self.sent.packets == self.sent_at_last_report {
             return None;
         }
         let (newest, at) = self.rewriter.newest_timestamp()?;
         self.sent_at_last_report = self.sent.packets;
-        Some(SenderStatement {
-            ntp,
-            timestamp: newest.plus(self.rewriter.ticks(now.saturating_duration_since(at))),
-            packets: self.sent.packets,
-            payload_len: self.sent.payload_len,
-        })
+        let arriving = newest.plus(self.rewriter.ticks(now.saturating_duration_since(at)));
+        let sampled = sampled.and_then(|(clock, timestamp)| self.rewriter.timestamp(clock, timestamp));
+        let is_sane = |sampled: &Timestamp| {
+            let error = (sampled.since(arriving) as i32).unsigned_abs();
+            error <= self.rewriter.ticks(CLOCK_ERROR_MAX)
+        };
+        let timestamp = sampled.filter(is_sane).unwrap_or(arriving);
+        Some(SenderStatement { ntp, timestamp, packets: self.sent.packets, payload_len: self.sent.payload_len })
+    }
+
+    /// The stream whose timestamps the receiver gets, by its clock.
+    pub fn timestamp_clock(&self) -> Option<u32> {
+        self.rewriter.clock()
     }
 
     /// The canonical name for source descriptions.
@@ -259,7 +378,7 @@ mod tests {
     use shard_protocol::tables::PayloadFormat;
 
     use super::*;
-    use crate::media::rewrite::RunId;
+    use crate::wire::extension::ExtensionValues;
 
     fn consumer(ids: &[(HeaderExtension, u8)]) -> Consumer<(), ()> {
         let mut header_extensions = HeaderExtensionIds::default();
@@ -286,24 +405,24 @@ mod tests {
 
     /// A packet of a publisher with an audio level, and how it was parsed.
     fn incoming(index: u64, payload_type: u8) -> (Incoming, Vec<u8>) {
-        let mut packet = vec![0x90, payload_type, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xbe, 0xde, 0, 1, 0x30, 0x85, 0, 0];
+        let mut packet =
+            vec![0x90, 0x80 | payload_type, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xbe, 0xde, 0, 1, 0x30, 0x85, 0, 0];
         packet.extend_from_slice(b"payload");
         let header = RtpHeader::parse(&packet).unwrap();
         let mut ids = HeaderExtensionIds::default();
         ids.set(HeaderExtension::AudioLevel, 3);
-        let incoming = Incoming {
-            slot: 0,
-            marker: true,
-            payload_type: header.payload_type,
-            arrival: Arrival {
-                id: RunId { run: 0, clock: 0 },
-                index: PacketIndex(index),
-                timestamp: header.timestamp,
-                is_newest: true,
-            },
-            extensions: ExtensionValues::parse(&packet, &header, &ids),
-            payload: header.header_len..packet.len(),
+        let extensions = ExtensionValues::parse(&packet, &header, &ids);
+        let content = Content::read(&packet, &header, extensions, PayloadFormat::Opus).unwrap();
+        let arrival = Arrival {
+            id: RunId { run: 0, clock: 0 },
+            index: PacketIndex(index),
+            timestamp: content.timestamp,
+            captured_at: None,
+            is_newest: true,
+            begins_run: true,
+            pictures: None,
         };
+        let incoming = Incoming { slot: 0, encoding: 0, arrival, content };
         (incoming, packet)
     }
 
@@ -366,14 +485,14 @@ mod tests {
     fn a_sender_report_extrapolates_the_clock_and_needs_packets() {
         let mut consumer = consumer(&[]);
         let ntp = NtpTimestamp(77);
-        assert_eq!(consumer.take_statement(Instant::now(), ntp), None);
+        assert_eq!(consumer.take_statement(Instant::now(), ntp, None), None);
         let (incoming, packet) = incoming(1, 111);
         let departure = departure();
         consumer.copy(&incoming, &packet, &departure, &mut 0, &mut [0; 200]);
         let later = departure.now + std::time::Duration::from_millis(500);
         let timestamp = Timestamp(1000 + 24_000);
         let statement = SenderStatement { ntp, timestamp, packets: 1, payload_len: 7 };
-        assert_eq!(consumer.take_statement(later, ntp), Some(statement));
-        assert_eq!(consumer.take_statement(later, ntp), None);
+        assert_eq!(consumer.take_statement(later, ntp, None), Some(statement));
+        assert_eq!(consumer.take_statement(later, ntp, None), None);
     }
 }

@@ -101,6 +101,11 @@ impl<P: Copy + Eq> RtpListener<P> {
         self.by_ssrc.iter().find(|(known, _)| *known == ssrc).map(|(_, route)| *route)
     }
 
+    /// The way of a packet: that of its SSRC, else what it says of itself.
+    pub fn route(&self, packet: &[u8], header: &RtpHeader) -> Option<StreamRoute<P>> {
+        self.by_ssrc(header.ssrc).or_else(|| self.by_description(packet, header))
+    }
+
     /// The way of a packet whose SSRC is not known, by what its extensions and payload type say. Nothing is learnt: the
     /// packet is not authenticated yet. An SSRC that has ended finds no way by this: what still comes of it is late, or
     /// recorded.

@@ -31,10 +31,14 @@ pub struct Policer {
 impl Policer {
     /// Makes the policer of one producer.
     pub fn new(kind: MediaKind) -> Self {
-        let bytes_per_second = match kind {
+        Self::with_rate(match kind {
             MediaKind::Audio => AUDIO_BYTES_PER_SECOND,
             MediaKind::Video => VIDEO_BYTES_PER_SECOND,
-        };
+        })
+    }
+
+    /// Makes a policer of `bytes_per_second`, which are not 0.
+    pub fn with_rate(bytes_per_second: u64) -> Self {
         Self { bytes_per_second, drained_at: None }
     }
 

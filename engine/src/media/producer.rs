@@ -1,22 +1,40 @@
 //! A stream that a participant sends, and how its packets are found.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use shard_protocol::command::{PauseReason, PauseReasons};
 use shard_protocol::ids::ProducerId;
 use shard_protocol::stats::DropReason;
-use shard_protocol::tables::{CodecTable, PayloadType, ProducerTable, Ssrc};
+use shard_protocol::tables::{CodecTable, MediaKind, PayloadType, ProducerTable, Ssrc};
 
+use super::key_frame::KeyFrames;
+use super::listener::Flow;
 use super::policer::Policer;
 use super::rewrite::RunId;
+use super::store::RetransmissionStore;
 use super::stream::InboundStream;
+use crate::security::srtp::ReplayWindow;
 
-/// One encoding of a producer with the stream that it is received as.
+/// How much longer than a lower encoding the one that is forwarded may be silent before it counts as stopped: seven frames
+/// at the least rate of the lowest, 15 a second.
+const SILENCE_MAX: Duration = Duration::from_millis(500);
+
+/// One encoding of a producer with the streams that it is received as.
 #[derive(Debug, Default)]
 struct Encoding {
-    stream: Option<InboundStream>,
-    /// Which of the producer's streams it is, for [`RunId`].
+    media: Option<InboundStream>,
+    retransmission: Option<RetransmissionStream>,
+    /// Which of the producer's media streams it is, for [`RunId`].
     clock: u32,
+    key_frames: KeyFrames,
+    heard_at: Option<Instant>,
+}
+
+/// The stream that an encoding's lost packets come by.
+#[derive(Debug)]
+struct RetransmissionStream {
+    ssrc: Ssrc,
+    replay: ReplayWindow,
 }
 
 /// A producer. `T` is the shard's key of a transport, `C` that of a consumer.
@@ -28,8 +46,12 @@ pub struct Producer<T, C> {
     pub transport: T,
     /// Who gets a copy, in the order of their making.
     pub consumers: Vec<C>,
+    /// What can be sent again: pictures.
+    pub store: Option<RetransmissionStore>,
     table: ProducerTable,
     encodings: Vec<Encoding>,
+    /// The encoding that consumers are to get: the highest that is sent.
+    target: usize,
     paused: PauseReasons,
     run: u32,
     /// Streams that have begun. No two have one clock: were two encodings in one run, their packets of the same number would
@@ -45,7 +67,9 @@ impl<T, C> Producer<T, C> {
             id,
             transport,
             consumers: Vec::new(),
+            store: (table.kind == MediaKind::Video).then(RetransmissionStore::default),
             encodings: table.encodings.iter().map(|_| Encoding::default()).collect(),
+            target: 0,
             policer: Policer::new(table.kind),
             table,
             paused,
@@ -69,12 +93,13 @@ impl<T, C> Producer<T, C> {
         self.paused = self.paused.with(reason);
     }
 
-    /// Takes a reason away. What comes next is a new run for every consumer.
+    /// Takes a reason away. What comes next is a new run for every consumer, and needs a key frame.
     pub fn resume(&mut self, reason: PauseReason) {
         let was_flowing = self.is_flowing();
         self.paused = self.paused.without(reason);
         if !was_flowing && self.is_flowing() {
             self.run = self.run.wrapping_add(1);
+            self.want_key_frame(self.target);
         }
     }
 
@@ -88,28 +113,125 @@ impl<T, C> Producer<T, C> {
         RunId { run: self.run, clock: self.encodings.get(encoding).map_or(0, |encoding| encoding.clock) }
     }
 
-    /// The stream that `ssrc` has in `encoding`, if it is the current one.
-    pub fn stream_mut(&mut self, encoding: usize, ssrc: Ssrc) -> Option<&mut InboundStream> {
-        self.encodings.get_mut(encoding)?.stream.as_mut().filter(|stream| stream.ssrc == ssrc)
+    /// The media stream of `encoding`, once it has begun.
+    pub fn stream_mut(&mut self, encoding: usize) -> Option<&mut InboundStream> {
+        self.encodings.get_mut(encoding)?.media.as_mut()
     }
 
-    /// All streams that have begun.
+    /// All media streams that have begun.
     pub fn streams_mut(&mut self) -> impl Iterator<Item = &mut InboundStream> {
-        self.encodings.iter_mut().filter_map(|encoding| encoding.stream.as_mut())
+        self.encodings.iter_mut().filter_map(|encoding| encoding.media.as_mut())
     }
 
-    /// The codec of the packets with `payload_type`.
-    pub fn codec(&self, payload_type: PayloadType) -> Result<&CodecTable, DropReason> {
-        let codec = self.table.codecs.iter().find(|codec| codec.payload_type == payload_type);
-        codec.ok_or(DropReason::RtpUnknownPayloadType)
+    /// The SSRCs of all streams that have begun, with their replay windows.
+    pub fn replay_windows(&self) -> impl Iterator<Item = (Ssrc, ReplayWindow)> + '_ {
+        self.encodings.iter().flat_map(|encoding| {
+            let media = encoding.media.as_ref().map(|stream| (stream.ssrc, stream.replay));
+            let retransmission = encoding.retransmission.as_ref().map(|stream| (stream.ssrc, stream.replay));
+            media.into_iter().chain(retransmission)
+        })
     }
 
-    /// Begins `stream` as that of `encoding`, once its first packet has been authenticated, and gives the one that it
-    /// replaces.
-    pub fn begin_stream(&mut self, encoding: usize, stream: InboundStream) -> Option<InboundStream> {
+    /// The media codec of the packets of `flow` with `payload_type`.
+    pub fn codec(&self, flow: Flow, payload_type: PayloadType) -> Result<&CodecTable, DropReason> {
+        let is_it = |codec: &&CodecTable| match flow {
+            Flow::Media => codec.payload_type == payload_type,
+            Flow::Retransmission => codec.rtx_payload_type == Some(payload_type),
+        };
+        self.table.codecs.iter().find(is_it).ok_or(DropReason::RtpUnknownPayloadType)
+    }
+
+    /// The replay window of the stream that `ssrc` has in `encoding`, if it is the current one.
+    pub fn replay_window(&mut self, encoding: usize, flow: Flow, ssrc: Ssrc) -> Option<&mut ReplayWindow> {
         let encoding = self.encodings.get_mut(encoding)?;
-        encoding.clock = self.clocks;
-        self.clocks = self.clocks.wrapping_add(1);
-        encoding.stream.replace(stream)
+        let (known, window) = match flow {
+            Flow::Media => encoding.media.as_mut().map(|stream| (stream.ssrc, &mut stream.replay))?,
+            Flow::Retransmission => encoding.retransmission.as_mut().map(|stream| (stream.ssrc, &mut stream.replay))?,
+        };
+        (known == ssrc).then_some(window)
+    }
+
+    /// Begins the stream that `ssrc` is of `encoding`, once its first packet has been authenticated, and gives what the one
+    /// that it replaces leaves behind.
+    pub fn begin_stream(
+        &mut self,
+        encoding: usize,
+        flow: Flow,
+        ssrc: Ssrc,
+        clock_rate_hz: u32,
+        replay: ReplayWindow,
+    ) -> Option<(Ssrc, ReplayWindow)> {
+        let kind = self.table.kind;
+        let encoding = self.encodings.get_mut(encoding)?;
+        match flow {
+            Flow::Media => {
+                encoding.clock = self.clocks;
+                self.clocks = self.clocks.wrapping_add(1);
+                let stream = InboundStream::new(kind, ssrc, clock_rate_hz, replay);
+                encoding.media.replace(stream).map(|stream| (stream.ssrc, stream.replay))
+            }
+            Flow::Retransmission => {
+                let stream = RetransmissionStream { ssrc, replay };
+                encoding.retransmission.replace(stream).map(|stream| (stream.ssrc, stream.replay))
+            }
+        }
+    }
+
+    /// The encoding that consumers are to get.
+    pub fn target(&self) -> usize {
+        self.target
+    }
+
+    /// Notes that media of `encoding` came. It takes the place of what is forwarded, from its next key frame on, where it is
+    /// higher, or where that has stopped.
+    pub fn on_heard(&mut self, encoding: usize, received_at: Instant) {
+        let target_heard_at = self.encodings.get(self.target).and_then(|target| target.heard_at);
+        let Some(heard) = self.encodings.get_mut(encoding) else { return };
+        heard.heard_at = Some(received_at);
+        let has_target_stopped =
+            target_heard_at.is_none_or(|at| received_at.saturating_duration_since(at) > SILENCE_MAX);
+        if encoding > self.target || (encoding < self.target && has_target_stopped) {
+            self.target = encoding;
+            self.want_key_frame(encoding);
+        }
+    }
+
+    /// Somebody needs a key frame of `encoding` to go on.
+    pub fn want_key_frame(&mut self, encoding: usize) {
+        if let Some(encoding) = self.encodings.get_mut(encoding) {
+            encoding.key_frames.want();
+        }
+    }
+
+    /// A key frame of `encoding` has begun.
+    pub fn on_key_frame(&mut self, encoding: usize, now: Instant) {
+        if let Some(encoding) = self.encodings.get_mut(encoding) {
+            encoding.key_frames.on_key_frame(now);
+        }
+    }
+
+    /// The encodings that have begun, with what is to be asked of their publisher.
+    pub fn wishes_mut(&mut self) -> impl Iterator<Item = (&mut InboundStream, &mut KeyFrames)> {
+        self.encodings.iter_mut().filter_map(|encoding| Some((encoding.media.as_mut()?, &mut encoding.key_frames)))
+    }
+
+    /// When the publisher is to be asked for something.
+    pub fn wishes_next_at(&self, now: Instant) -> Option<Instant> {
+        let next = |encoding: &Encoding| {
+            let missing = encoding.media.as_ref()?.missing.as_ref().and_then(|missing| missing.next_at());
+            let key_frame = encoding.key_frames.next_at(now).filter(|_| self.paused.is_empty());
+            missing.into_iter().chain(key_frame).min()
+        };
+        self.encodings.iter().filter_map(next).min()
+    }
+
+    /// The encoding that is sent as the stream `clock`.
+    pub fn encoding_of(&self, clock: u32) -> Option<usize> {
+        self.encodings.iter().position(|encoding| encoding.media.is_some() && encoding.clock == clock)
+    }
+
+    /// The media stream `clock`.
+    pub fn stream(&self, clock: u32) -> Option<&InboundStream> {
+        self.encodings.get(self.encoding_of(clock)?)?.media.as_ref()
     }
 }

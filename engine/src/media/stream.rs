@@ -2,10 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use shard_protocol::tables::Ssrc;
+use shard_protocol::tables::{MediaKind, Ssrc};
 
+use super::nack::NackList;
+use super::rewrite::ticks;
 use crate::security::srtp::ReplayWindow;
-use crate::wire::rtcp::{CompactDelay, CompactNtp, ReportBlock};
+use crate::wire::rtcp::{CompactDelay, NtpTimestamp, ReportBlock, SenderStatement};
 use crate::wire::sequence::{PacketIndex, Timestamp};
 
 /// A publisher's stream as it arrives.
@@ -15,15 +17,27 @@ pub struct InboundStream {
     pub ssrc: Ssrc,
     /// Which packets have come; also extends sequence numbers.
     pub replay: ReplayWindow,
+    /// What has not come and is worth asking for: pictures.
+    pub missing: Option<NackList>,
     statistics: Option<Statistics>,
     jitter: Jitter,
     sender_report: Option<SenderReport>,
 }
 
+/// What a packet was to its stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reception {
+    /// None with a higher index has come.
+    pub is_newest: bool,
+    /// So many before it are missing that only a key frame helps.
+    pub is_beyond_repair: bool,
+}
+
 /// What the publisher's newest sender report said.
 #[derive(Clone, Copy, Debug)]
 struct SenderReport {
-    ntp: CompactNtp,
+    ntp: NtpTimestamp,
+    timestamp: Timestamp,
     at: Instant,
 }
 
@@ -38,41 +52,71 @@ struct Statistics {
 
 impl InboundStream {
     /// Makes the state of a stream that begins, or goes on where `replay` left off.
-    pub fn new(ssrc: Ssrc, clock_rate_hz: u32, replay: ReplayWindow) -> Self {
+    pub fn new(kind: MediaKind, ssrc: Ssrc, clock_rate_hz: u32, replay: ReplayWindow) -> Self {
         Self {
             ssrc,
             replay,
+            missing: (kind == MediaKind::Video).then(NackList::default),
             statistics: None,
             jitter: Jitter { clock_rate_hz, transit: None, scaled: 0 },
             sender_report: None,
         }
     }
 
-    /// Counts an authenticated packet; `true` where none with a higher index has come.
+    /// Counts an authenticated packet.
     pub fn on_packet(
         &mut self,
         index: PacketIndex,
         timestamp: Timestamp,
         received_at: Instant,
         epoch: Instant,
-    ) -> bool {
-        self.replay.accept(index);
+    ) -> Reception {
         self.jitter.on_packet(timestamp, received_at.saturating_duration_since(epoch));
+        let reception = self.on_repair(index, received_at);
+        if let Some(statistics) = &mut self.statistics {
+            statistics.received += 1;
+        }
+        reception
+    }
+
+    /// Notes a packet that came as a retransmission, which is no part of what is reported (RFC 4588 section 4).
+    pub fn on_repair(&mut self, index: PacketIndex, received_at: Instant) -> Reception {
+        self.replay.accept(index);
         let Some(statistics) = &mut self.statistics else {
             self.statistics =
-                Some(Statistics { first: index, newest: index, received: 1, expected_before: 0, received_before: 0 });
-            return true;
+                Some(Statistics { first: index, newest: index, received: 0, expected_before: 0, received_before: 0 });
+            return Reception { is_newest: true, is_beyond_repair: false };
         };
-        statistics.received += 1;
         statistics.first = statistics.first.min(index);
-        let is_newest = index > statistics.newest;
-        statistics.newest = statistics.newest.max(index);
-        is_newest
+        let newest = statistics.newest;
+        statistics.newest = newest.max(index);
+        let is_beyond_repair = match &mut self.missing {
+            Some(missing) if index > newest => missing.on_step(newest, index, received_at).is_err(),
+            Some(missing) => {
+                missing.on_straggler(index);
+                false
+            }
+            None => false,
+        };
+        Reception { is_newest: index > newest, is_beyond_repair }
     }
 
     /// Notes a sender report of the publisher.
-    pub fn on_sender_report(&mut self, ntp: CompactNtp, now: Instant) {
-        self.sender_report = Some(SenderReport { ntp, at: now });
+    pub fn on_sender_report(&mut self, statement: &SenderStatement, now: Instant) {
+        self.sender_report = Some(SenderReport { ntp: statement.ntp, timestamp: statement.timestamp, at: now });
+    }
+
+    /// When a sample with `timestamp` was captured, on the publisher's clock; `None` before its first report.
+    pub fn captured_at(&self, timestamp: Timestamp) -> Option<NtpTimestamp> {
+        let report = self.sender_report?;
+        let ticks = timestamp.since(report.timestamp) as i32;
+        Some(report.ntp.plus_ticks(ticks, self.jitter.clock_rate_hz))
+    }
+
+    /// The timestamp of a sample that is captured at `captured_at` on the publisher's clock; `None` before its first report.
+    pub fn timestamp_at(&self, captured_at: NtpTimestamp) -> Option<Timestamp> {
+        let report = self.sender_report?;
+        Some(report.timestamp.plus(captured_at.ticks_since(report.ntp, self.jitter.clock_rate_hz)))
     }
 
     /// The report block for now, and begins the next interval; `None` where nothing has come since the last.
@@ -90,7 +134,9 @@ impl InboundStream {
         let lost_interval = expected_interval.saturating_sub(received_interval);
         let fraction_lost = (lost_interval << 8).checked_div(expected_interval).unwrap_or(0).min(255) as u8;
         let (last_sender_report, delay) = match self.sender_report {
-            Some(report) => (report.ntp, CompactDelay::from_duration(now.saturating_duration_since(report.at))),
+            Some(report) => {
+                (report.ntp.compact(), CompactDelay::from_duration(now.saturating_duration_since(report.at)))
+            }
             None => Default::default(),
         };
         Some(ReportBlock {
@@ -115,8 +161,7 @@ struct Jitter {
 
 impl Jitter {
     fn on_packet(&mut self, timestamp: Timestamp, arrival: Duration) {
-        let arrival_ticks = (arrival.as_nanos() * u128::from(self.clock_rate_hz) / 1_000_000_000) as u32;
-        let transit = arrival_ticks.wrapping_sub(timestamp.0);
+        let transit = ticks(self.clock_rate_hz, arrival).wrapping_sub(timestamp.0);
         if let Some(before) = self.transit.replace(transit) {
             let difference = (transit.wrapping_sub(before) as i32).unsigned_abs();
             self.scaled =
@@ -132,11 +177,12 @@ fn clamp_to_24_bits(lost: i64) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::rtcp::CompactNtp;
 
     const FRAME: Duration = Duration::from_millis(20);
 
     fn stream() -> InboundStream {
-        InboundStream::new(Ssrc(7), 48_000, ReplayWindow::default())
+        InboundStream::new(MediaKind::Audio, Ssrc(7), 48_000, ReplayWindow::default())
     }
 
     #[test]
@@ -163,7 +209,7 @@ mod tests {
     fn the_newest_packet_is_told_from_a_straggler() {
         let start = Instant::now();
         let mut stream = stream();
-        let mut newest = |index| stream.on_packet(PacketIndex(index), Timestamp(0), start, start);
+        let mut newest = |index| stream.on_packet(PacketIndex(index), Timestamp(0), start, start).is_newest;
         assert!(newest(5));
         assert!(newest(8));
         assert!(!newest(6));
@@ -189,7 +235,10 @@ mod tests {
         let start = Instant::now();
         let mut stream = stream();
         stream.on_packet(PacketIndex(1), Timestamp(0), start, start);
-        stream.on_sender_report(CompactNtp(0xabcd_1234), start);
+        let ntp = NtpTimestamp(0x5678_abcd_1234_0000);
+        stream.on_sender_report(&SenderStatement { ntp, timestamp: Timestamp(500), packets: 1, payload_len: 1 }, start);
+        assert_eq!(stream.captured_at(Timestamp(500 + 48_000)), Some(ntp.plus(Duration::from_secs(1))));
+        assert_eq!(stream.timestamp_at(ntp.plus_ticks(-960, 48_000)), Some(Timestamp(500_u32.wrapping_sub(960))));
         let report = stream.take_report(start + Duration::from_millis(1500)).unwrap();
         assert_eq!(report.last_sender_report, CompactNtp(0xabcd_1234));
         assert_eq!(report.delay_since_last_sender_report, CompactDelay(3 * 65_536 / 2));

@@ -101,7 +101,7 @@ impl EventLoop {
 
     fn take_turn(&mut self, now: Instant) -> io::Result<Turn> {
         self.mailbox.bell().hush();
-        let commands = self.take_commands();
+        let commands = self.take_commands(now);
         let datagrams = self.socket.receive(self.shard.input_mut(), now)?;
         if datagrams > 0 {
             self.shard.handle_input(now);
@@ -122,14 +122,14 @@ impl EventLoop {
         })
     }
 
-    fn take_commands(&mut self) -> usize {
+    fn take_commands(&mut self, now: Instant) -> usize {
         for taken in 0..COMMANDS_PER_TURN_MAX {
             if self.shard.waiting_events() >= EVENTS_MAX {
                 // Signaling is behind; it has to take answers before it is given more.
                 return taken;
             }
             match self.mailbox.next_command() {
-                NextCommand::Some(command) => self.shard.handle_command(command),
+                NextCommand::Some(command) => self.shard.handle_command(now, command),
                 NextCommand::None => return taken,
                 NextCommand::Closed => {
                     self.is_signaling_gone = true;

@@ -1,5 +1,7 @@
 //! What signaling asks of a shard, carried out.
 
+use std::time::Instant;
+
 use shard_protocol::ids::{RouterId, TransportId};
 use shard_protocol::tables::IceCredentials;
 use shard_protocol::{Command, CommandError, Event};
@@ -10,15 +12,15 @@ use crate::wire::sequence::{PacketIndex, Timestamp};
 
 impl Shard {
     /// Carries out one command.
-    pub fn handle_command(&mut self, command: Command) {
+    pub fn handle_command(&mut self, now: Instant, command: Command) {
         match command {
             Command::CreateRouter { request, router } => {
                 let result = self.objects.create_router(router);
                 self.answers.push_back(Event::Answered { request, result });
             }
             Command::CloseRouter { router } => self.close_router(router),
-            Command::CreateTransport { request, router, transport, ice, .. } => {
-                let result = self.create_transport(router, transport, &ice);
+            Command::CreateTransport { request, router, transport, ice, incoming_bitrate_max_bps } => {
+                let result = self.create_transport(router, transport, &ice, incoming_bitrate_max_bps);
                 self.answers.push_back(Event::Answered { request, result });
             }
             Command::ConnectTransport { request, transport, dtls } => {
@@ -46,17 +48,27 @@ impl Shard {
                 }
             }
             Command::ResumeProducer { producer, reason } => {
-                if let Some(producer) = self.objects.producer_mut(producer) {
-                    producer.resume(reason);
-                }
+                let Some(key) = self.objects.producer_key(producer) else { return };
+                let Some(producer) = self.objects.producers.get_mut(key) else { return };
+                producer.resume(reason);
+                let publisher = producer.transport;
+                self.wake_for_feedback(publisher, key, now);
             }
             Command::CreateConsumer { request, transport, producer, consumer, table, paused } => {
                 let (first_index, first_timestamp) = self.first_numbers();
-                let result = self
-                    .objects
-                    .create_consumer(consumer, transport, producer, *table, paused, first_index, first_timestamp)
-                    .map(drop);
-                self.answers.push_back(Event::Answered { request, result });
+                let result = self.objects.create_consumer(
+                    consumer,
+                    transport,
+                    producer,
+                    *table,
+                    paused,
+                    first_index,
+                    first_timestamp,
+                );
+                self.answers.push_back(Event::Answered { request, result: result.map(drop) });
+                if let Ok(key) = result {
+                    self.want_key_frame(key, now);
+                }
             }
             Command::CloseConsumer { consumer } => self.objects.close_consumer(consumer),
             Command::PauseConsumer { consumer, reason } => {
@@ -65,11 +77,17 @@ impl Shard {
                 }
             }
             Command::ResumeConsumer { consumer, reason } => {
-                if let Some(consumer) = self.objects.consumer_mut(consumer) {
-                    consumer.resume(reason);
+                let Some(key) = self.objects.consumer_key(consumer) else { return };
+                let consumer = self.objects.consumers.get_mut(key);
+                if consumer.is_some_and(|consumer| consumer.resume(reason)) {
+                    self.want_key_frame(key, now);
                 }
             }
-            Command::RequestKeyFrame { .. } => {}
+            Command::RequestKeyFrame { consumer } => {
+                if let Some(key) = self.objects.consumer_key(consumer) {
+                    self.want_key_frame(key, now);
+                }
+            }
             Command::ReportStats { request } => {
                 self.stats.routers = self.objects.routers_len();
                 self.stats.transports = self.objects.peers.len();
@@ -86,13 +104,14 @@ impl Shard {
         router: RouterId,
         id: TransportId,
         ice: &IceCredentials,
+        incoming_bitrate_max_bps: Option<u32>,
     ) -> Result<(), CommandError> {
         let ufrag = ice.ufrag.as_bytes();
         if self.routes.by_ufrag(ufrag).is_some() {
             return Err(CommandError::BadTable);
         }
         let transport = Transport::new(id, ice).map_err(|_| CommandError::BadTable)?;
-        let key = self.objects.create_peer(router, transport)?;
+        let key = self.objects.create_peer(router, transport, incoming_bitrate_max_bps)?;
         self.routes.try_add_ufrag(ufrag, key);
         Ok(())
     }

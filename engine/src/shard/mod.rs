@@ -11,6 +11,7 @@
 //! Nothing on that way allocates, locks, reads a clock or logs.
 
 mod commands;
+mod feedback;
 mod keys;
 mod objects;
 mod peer;
@@ -25,21 +26,24 @@ use shard_protocol::event::TransportCloseReason;
 use shard_protocol::ids::TransportId;
 use shard_protocol::limits::TRANSPORTS_MAX;
 use shard_protocol::stats::{DropReason, ShardStats};
+use shard_protocol::tables::{CodecTable, MediaKind};
 
-use self::keys::{ConsumerKey, PeerKey};
+use self::keys::{ConsumerKey, PeerKey, ProducerKey};
 use self::objects::Objects;
 use self::peer::Peer;
 use self::reports::PROTECTED_LEN_MAX;
 use self::timers::Timers;
 use crate::egress::{Staged, Staging};
 use crate::ingress::{DatagramClass, Routes};
-use crate::media::{Arrival, COPY_HEADER_LEN_MAX, Departure, Flow, InboundStream, Incoming};
+use crate::media::{Arrival, COPY_HEADER_LEN_MAX, Content, Departure, Flow, Incoming, Reception, StreamRoute};
 use crate::packet::{BATCH_MAX, InputBatch, OutputBatch};
 use crate::security::dtls::{DtlsRequest, DtlsResponse};
 use crate::transport::DtlsStep;
 use crate::wire::extension::ExtensionValues;
 use crate::wire::rtcp::NtpTimestamp;
 use crate::wire::rtp::RtpHeader;
+use crate::wire::rtx;
+use crate::wire::sequence::PacketIndex;
 use crate::wire::stun::{ANSWER_LEN_MAX, BindingRequest};
 
 /// What a shard is told when it is made.
@@ -103,6 +107,18 @@ pub struct Shard {
     /// From the network to the network: the longest of the last turn that forwarded.
     residence: Duration,
     is_shut_down: bool,
+}
+
+/// A publisher's packet once it is opened; of a retransmission, the media packet in it.
+struct Opened {
+    slot: usize,
+    header: RtpHeader,
+    /// Where its payload ends, before the padding.
+    payload_end: usize,
+    extensions: ExtensionValues,
+    codec: CodecTable,
+    index: PacketIndex,
+    received_at: Instant,
 }
 
 /// One moment on the monotonic clock and on the wall.
@@ -241,25 +257,21 @@ impl Shard {
         }
     }
 
-    /// Opens a media packet and stages a copy of it for each consumer of its producer.
+    /// Opens a packet of a publisher's stream; what is or repairs media is taken on by [`Self::on_media`].
     fn on_rtp(&mut self, slot: usize, peer_key: PeerKey) -> Result<(), DropReason> {
-        let Objects { peers, producers, consumers, .. } = &mut self.objects;
+        let Objects { peers, producers, .. } = &mut self.objects;
         let entry = &mut self.input.filled_mut()[slot];
         let received_at = entry.received_at;
         let packet = entry.datagram().ok_or(DropReason::Oversized)?;
         let header = RtpHeader::parse(packet).map_err(|_| DropReason::RtpMalformed)?;
         let peer = peers.get_mut(peer_key).ok_or(DropReason::UnknownAddress)?;
+        let route = peer.listener.route(packet, &header).ok_or(DropReason::RtpUnknownStream)?;
+        let StreamRoute { producer: producer_key, encoding, flow } = route;
+        let producer = producers.get_mut(producer_key).ok_or(DropReason::RtpUnknownStream)?;
+        let codec = *producer.codec(flow, header.payload_type)?;
 
-        let known = peer.listener.by_ssrc(header.ssrc);
-        let route = known.or_else(|| peer.listener.by_description(packet, &header));
-        let route = route.filter(|route| route.flow == Flow::Media).ok_or(DropReason::RtpUnknownStream)?;
-        let producer = producers.get_mut(route.producer).ok_or(DropReason::RtpUnknownStream)?;
-        let clock_rate_hz = producer.codec(header.payload_type)?.clock_rate_hz;
-
-        let stream = producer.stream_mut(route.encoding, header.ssrc);
-        let is_begun = stream.is_some();
-        let window = stream.map(|stream| stream.replay).or_else(|| peer.listener.retired(header.ssrc));
-        let window = window.unwrap_or_default();
+        let known = producer.replay_window(encoding, flow, header.ssrc).map(|window| *window);
+        let window = known.or_else(|| peer.listener.retired(header.ssrc)).unwrap_or_default();
         let index = window.estimate(header.sequence);
         window.check(index)?;
         let receiver = peer.transport.receiver().ok_or(DropReason::SrtpNoKeys)?;
@@ -267,49 +279,115 @@ impl Shard {
 
         // From here on the packet is the peer's own, and may leave traces.
         peer.transport.on_authenticated_packet();
-        if !is_begun {
-            let stream = InboundStream::new(header.ssrc, clock_rate_hz, window);
+        if known.is_none() {
             peer.listener.learn(header.ssrc, route);
-            if let Some(replaced) = producer.begin_stream(route.encoding, stream) {
-                peer.listener.retire(replaced.ssrc, replaced.replay);
+            if let Some((ssrc, window)) =
+                producer.begin_stream(encoding, flow, header.ssrc, codec.clock_rate_hz, window)
+            {
+                peer.listener.retire(ssrc, window);
             }
         }
-        let stream = producer.stream_mut(route.encoding, header.ssrc).ok_or(DropReason::RtpUnknownStream)?;
-        let is_newest = stream.on_packet(index, header.timestamp, received_at, self.clock.instant);
         self.stats.rtp_in += 1;
-        let payload_end = header.payload_end(&packet[..len]).map_err(|_| DropReason::RtpMalformed)?;
+        let extensions = ExtensionValues::parse(packet, &header, &producer.table().header_extensions);
+        peer.on_uplink_packet(&extensions, packet, received_at, self.clock.instant);
+        let payload_end = header.payload_end(&packet[..len]);
+        let mut opened = Opened { slot, header, payload_end: 0, extensions, codec, index, received_at };
+        let reception = match flow {
+            Flow::Media => {
+                let stream = producer.stream_mut(encoding).ok_or(DropReason::RtpUnknownStream)?;
+                let reception = stream.on_packet(index, header.timestamp, received_at, self.clock.instant);
+                opened.payload_end = payload_end.map_err(|_| DropReason::RtpMalformed)?;
+                reception
+            }
+            Flow::Retransmission => {
+                if let Some(window) = producer.replay_window(encoding, flow, header.ssrc) {
+                    window.accept(index);
+                }
+                let payload_end = payload_end.map_err(|_| DropReason::RtpMalformed)?;
+                // Publishers fill gaps with padding to probe for bandwidth: nothing to forward.
+                let Some(original) = rtx::take_original(packet, &header, payload_end, codec.payload_type) else {
+                    return Ok(());
+                };
+                let stream = producer.stream_mut(encoding).ok_or(DropReason::RtxMalformed)?;
+                opened.index = stream.replay.estimate(original);
+                stream.replay.check(opened.index).map_err(|_| DropReason::RtxDuplicate)?;
+                opened.payload_end = payload_end - rtx::ORIGINAL_LEN;
+                opened.header.payload_type = codec.payload_type;
+                stream.on_repair(opened.index, received_at)
+            }
+        };
+        let result = self.on_media(producer_key, encoding, &opened, reception);
+        self.wake_for_feedback(peer_key, producer_key, received_at);
+        result
+    }
+
+    /// Stages a copy of a media packet for each consumer of its producer, and keeps it for those who will miss it.
+    fn on_media(
+        &mut self,
+        producer_key: ProducerKey,
+        encoding: usize,
+        opened: &Opened,
+        reception: Reception,
+    ) -> Result<(), DropReason> {
+        let Objects { peers, producers, consumers, .. } = &mut self.objects;
+        let &Opened { slot, header, payload_end, extensions, codec, index, received_at } = opened;
+        let packet = &self.input.filled()[slot].bytes[..payload_end];
+        let producer = producers.get_mut(producer_key).ok_or(DropReason::RtpUnknownStream)?;
+        if reception.is_beyond_repair {
+            producer.want_key_frame(encoding);
+        }
         if !producer.is_flowing() {
             return Err(DropReason::RtpPaused);
         }
         if !producer.admits(payload_end - header.header_len, received_at) {
             return Err(DropReason::RtpOverRate);
         }
-
-        let arrival = Arrival { id: producer.run_id(route.encoding), index, timestamp: header.timestamp, is_newest };
-        let incoming = Incoming {
-            slot,
-            marker: header.marker,
-            payload_type: header.payload_type,
-            arrival,
-            extensions: ExtensionValues::parse(packet, &header, &producer.table().header_extensions),
-            payload: header.header_len..payload_end,
+        let content =
+            Content::read(packet, &header, extensions, codec.format).map_err(|_| DropReason::PayloadMalformed)?;
+        let arrival = Arrival {
+            id: producer.run_id(encoding),
+            index,
+            timestamp: content.timestamp,
+            captured_at: producer.stream_mut(encoding).and_then(|stream| stream.captured_at(content.timestamp)),
+            is_newest: reception.is_newest,
+            begins_run: producer.table().kind == MediaKind::Audio || content.head.starts_key_frame,
+            pictures: content.pictures(),
         };
+        let incoming = Incoming { slot, encoding, arrival, content };
+        producer.on_heard(encoding, received_at);
+        if incoming.content.head.starts_key_frame {
+            producer.on_key_frame(encoding, received_at);
+        }
+
+        let target = producer.target();
         let place = self.incoming.len() as u32;
-        self.incoming.push(incoming);
-        self.turn_received_at.get_or_insert(received_at);
+        let mut is_kept = encoding == target;
         for &consumer_key in &producer.consumers {
-            let Some(consumer) = consumers.get(consumer_key).filter(|consumer| consumer.is_flowing()) else { continue };
+            let Some(consumer) = consumers.get_mut(consumer_key).filter(|consumer| consumer.is_flowing()) else {
+                continue;
+            };
+            if !consumer.admits(&incoming, target) {
+                continue;
+            }
+            is_kept = true;
             if let Some(receiver) = peers.get_mut(consumer.transport) {
                 let staged = Staged { incoming: place, consumer: consumer_key };
                 self.staging.push(consumer.transport, &mut receiver.queue, staged);
             }
+        }
+        if let Some(store) = producer.store.as_mut().filter(|_| is_kept) {
+            store.push(arrival.id, index, packet);
+        }
+        if is_kept {
+            self.incoming.push(incoming);
+            self.turn_received_at.get_or_insert(received_at);
         }
         Ok(())
     }
 
     /// Writes and protects the staged copies, destination by destination, until all are done or the output is full.
     fn assemble(&mut self, now: Instant) {
-        let departure = Departure { now, abs_send_time: self.clock.abs_send_time(now) };
+        let departure = self.departure(now);
         let Objects { peers, consumers, .. } = &mut self.objects;
         while let Some(destination) = self.staging.destination() {
             if let Some(Peer { transport, queue, .. }) = peers.get_mut(destination) {
@@ -324,12 +402,12 @@ impl Shard {
                             continue;
                         };
                         let packet = &self.input.filled()[incoming.slot].bytes;
-                        let len_max = COPY_HEADER_LEN_MAX + incoming.payload.len() + sender.rtp_overhead();
+                        let len_max = COPY_HEADER_LEN_MAX + incoming.content.payload.len() + sender.rtp_overhead();
                         let is_appended = self.output.append(*address, *source, len_max, |out| {
                             match consumer.copy(incoming, packet, &departure, transport_sequence, out) {
                                 Some(copied) => {
                                     self.stats.rtp_out += 1;
-                                    sender.protect_rtp(out, copied.header_len, copied.len, consumer.ssrc, copied.index)
+                                    sender.protect_rtp(out, copied.header_len, copied.len, copied.ssrc, copied.index)
                                 }
                                 None => 0,
                             }
@@ -347,6 +425,10 @@ impl Shard {
         self.incoming.clear();
     }
 
+    fn departure(&self, now: Instant) -> Departure {
+        Departure { now, abs_send_time: self.clock.abs_send_time(now) }
+    }
+
     /// Takes a connectivity check: the one way by which an address becomes a peer's.
     fn on_check(&mut self, slot: usize, now: Instant) -> Result<(), DropReason> {
         let entry = &mut self.input.filled_mut()[slot];
@@ -362,6 +444,7 @@ impl Shard {
             self.routes.remove_address(&source, owner_key);
         }
         let peer = self.objects.peers.get_mut(peer_key).ok_or(DropReason::StunUnknownUser)?;
+        let was_reachable = peer.transport.destination().is_some();
         let mut outcome = Err(DropReason::SendBufferFull);
         self.control.append(source, local, ANSWER_LEN_MAX, |answer| {
             outcome = peer.transport.handle_check(now, &request, source, local, answer);
@@ -377,6 +460,9 @@ impl Shard {
             self.routes.add_address(source, peer_key);
         }
         self.after_change(peer_key);
+        if !was_reachable {
+            self.want_all_key_frames(peer_key, now);
+        }
         Ok(())
     }
 
@@ -421,6 +507,7 @@ impl Shard {
                     Ok(()) => {
                         self.schedule_reports(peer_key, now);
                         self.after_change(peer_key);
+                        self.want_all_key_frames(peer_key, now);
                     }
                     Err(_) => self.fail_transport(peer_key, transport, TransportCloseReason::DtlsFailed),
                 }
@@ -458,6 +545,7 @@ impl Shard {
                     self.routes.remove_address(&address, peer_key);
                 }
             }
+            self.feed_back_if_due(peer_key, now);
             self.report_if_due(peer_key, now);
             self.after_change(peer_key);
         }
@@ -512,13 +600,7 @@ impl Shard {
         if peer.take_state_change() && !std::mem::replace(&mut peer.has_news, true) {
             self.news.push_back(peer_key);
         }
-        let wanted = [peer.transport.poll_timeout(), peer.reports_at].into_iter().flatten().min();
-        if let Some(at) = wanted
-            && peer.timer_at.is_none_or(|timer_at| at < timer_at)
-        {
-            peer.timer_at = Some(at);
-            self.timers.push(at, peer_key);
-        }
+        peer.set_timer(&mut self.timers, peer_key);
     }
 
     /// Closes a peer and lets go of all that others know of it.

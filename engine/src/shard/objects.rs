@@ -10,9 +10,9 @@ use shard_protocol::command::PauseReasons;
 use shard_protocol::ids::{ConsumerId, ProducerId, RouterId, TransportId};
 use shard_protocol::limits::{
     CNAME_LEN_MAX, CODECS_MAX, CONSUMERS_MAX, CONSUMERS_PER_TRANSPORT_MAX, ENCODINGS_MAX, PRODUCERS_PER_TRANSPORT_MAX,
-    ROUTERS_MAX, TRANSPORTS_MAX,
+    ROUTERS_MAX, TRANSPORTS_MAX, VIDEO_PRODUCERS_MAX,
 };
-use shard_protocol::tables::{CodecTable, ConsumerTable, ProducerTable};
+use shard_protocol::tables::{CodecTable, ConsumerTable, MediaKind, ProducerTable};
 use slotmap::SlotMap;
 
 use super::keys::{ConsumerKey, PeerKey, ProducerKey, RouterKey};
@@ -46,6 +46,7 @@ pub(super) struct Objects {
     peer_keys: IdMap<TransportId, PeerKey>,
     producer_keys: IdMap<ProducerId, ProducerKey>,
     consumer_keys: IdMap<ConsumerId, ConsumerKey>,
+    video_producers: usize,
     /// The most consumers that a producer ever had.
     pub(super) largest_fan_out: usize,
 }
@@ -68,11 +69,16 @@ impl Objects {
     }
 
     /// Makes a peer in a router.
-    pub(super) fn create_peer(&mut self, router: RouterId, transport: Transport) -> Result<PeerKey, CommandError> {
+    pub(super) fn create_peer(
+        &mut self,
+        router: RouterId,
+        transport: Transport,
+        incoming_bitrate_max_bps: Option<u32>,
+    ) -> Result<PeerKey, CommandError> {
         check_place(&self.peer_keys, &transport.id, TRANSPORTS_MAX)?;
         let router = *self.router_keys.get(&router).ok_or(CommandError::NotFound)?;
         let id = transport.id;
-        let key = self.peers.insert(Peer::new(transport, router));
+        let key = self.peers.insert(Peer::new(transport, router, incoming_bitrate_max_bps));
         self.peer_keys.insert(id, key);
         if let Some(router) = self.routers.get_mut(router) {
             router.peers.push(key);
@@ -92,7 +98,10 @@ impl Objects {
         check_producer_table(&table)?;
         let peer_key = self.peer_key(transport).ok_or(CommandError::NotFound)?;
         let peer = self.peers.get_mut(peer_key).ok_or(CommandError::NotFound)?;
-        if peer.producers.len() >= PRODUCERS_PER_TRANSPORT_MAX {
+        let is_video = table.kind == MediaKind::Video;
+        if peer.producers.len() >= PRODUCERS_PER_TRANSPORT_MAX
+            || (is_video && self.video_producers >= VIDEO_PRODUCERS_MAX)
+        {
             return Err(CommandError::LimitReached);
         }
         if !peer.listener.accepts(&table) {
@@ -103,6 +112,10 @@ impl Objects {
             peer.producers.push(key);
             Producer::new(id, peer_key, table, paused)
         });
+        if is_video {
+            self.video_producers += 1;
+            peer.uplink.get_or_insert_default();
+        }
         self.producer_keys.insert(id, key);
         Ok(key)
     }
@@ -191,13 +204,14 @@ impl Objects {
     fn close_producer_key(&mut self, key: ProducerKey) {
         let Some(mut producer) = self.producers.remove(key) else { return };
         self.producer_keys.remove(&producer.id);
+        self.video_producers -= usize::from(producer.table().kind == MediaKind::Video);
         for consumer in std::mem::take(&mut producer.consumers) {
             self.close_consumer_key(consumer);
         }
         if let Some(peer) = self.peers.get_mut(producer.transport) {
             peer.listener.remove(key);
-            for stream in producer.streams_mut() {
-                peer.listener.retire(stream.ssrc, stream.replay);
+            for (ssrc, window) in producer.replay_windows() {
+                peer.listener.retire(ssrc, window);
             }
             take_out(&mut peer.producers, key);
         }
@@ -219,14 +233,24 @@ impl Objects {
         self.peer_keys.get(&id).copied()
     }
 
+    /// Where a producer is.
+    pub(super) fn producer_key(&self, id: ProducerId) -> Option<ProducerKey> {
+        self.producer_keys.get(&id).copied()
+    }
+
+    /// Where a consumer is.
+    pub(super) fn consumer_key(&self, id: ConsumerId) -> Option<ConsumerKey> {
+        self.consumer_keys.get(&id).copied()
+    }
+
     /// The producer of this name.
     pub(super) fn producer_mut(&mut self, id: ProducerId) -> Option<&mut Producer<PeerKey, ConsumerKey>> {
-        self.producers.get_mut(*self.producer_keys.get(&id)?)
+        self.producers.get_mut(self.producer_key(id)?)
     }
 
     /// The consumer of this name.
     pub(super) fn consumer_mut(&mut self, id: ConsumerId) -> Option<&mut Consumer<PeerKey, ProducerKey>> {
-        self.consumers.get_mut(*self.consumer_keys.get(&id)?)
+        self.consumers.get_mut(self.consumer_key(id)?)
     }
 
     /// How many routers live.

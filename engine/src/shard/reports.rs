@@ -10,9 +10,10 @@ use super::Shard;
 use super::keys::{ConsumerKey, PeerKey};
 use super::objects::Objects;
 use crate::media::Flow;
+use crate::packet::SLOT_LEN;
 use crate::wire::rtcp::{
-    Compound, CompoundWriter, NtpTimestamp, Packet, ReportBlocks, ReportItem, SENDER_REPORT_LEN, SenderStatement,
-    round_trip, source_description_len,
+    Compound, CompoundWriter, ExtendedReport, NtpTimestamp, Packet, ReportBlocks, ReportItem, SENDER_REPORT_LEN,
+    SenderStatement, round_trip, source_description_len,
 };
 
 /// Between two reports to one peer. RFC 3550 section 6.2 has five seconds as the least for two-way media; browsers report
@@ -23,7 +24,7 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 const REPORT_SLOT: Duration = Duration::from_millis(250);
 
 /// Bytes of one compound packet: with SRTCP, UDP and IPv6 it keeps below 1280, the least path MTU of IPv6.
-const COMPOUND_LEN_MAX: usize = 1200;
+pub(super) const COMPOUND_LEN_MAX: usize = 1200;
 
 /// What SRTCP adds at most: a tag of AES-GCM and the index.
 const OVERHEAD_MAX: usize = 16 + 4;
@@ -38,7 +39,7 @@ const STATEMENT_LEN_MAX: usize = SENDER_REPORT_LEN + source_description_len(CNAM
 const ROUND_TRIP_MAX: Duration = Duration::from_secs(10);
 
 /// Who reports to publishers. Any SSRC does that no consumer has; signaling gives consumers none below 2^16.
-const REPORTER: Ssrc = Ssrc(1);
+pub(super) const REPORTER: Ssrc = Ssrc(1);
 
 /// The reporter's canonical name.
 const REPORTER_CNAME: &[u8] = b"voice-service";
@@ -46,54 +47,78 @@ const REPORTER_CNAME: &[u8] = b"voice-service";
 impl Shard {
     /// Takes a compound packet of a peer.
     pub(super) fn on_rtcp(&mut self, slot: usize, peer_key: PeerKey, now: Instant) -> Result<(), DropReason> {
-        let Objects { peers, producers, .. } = &mut self.objects;
         let datagram = self.input.filled_mut()[slot].datagram().ok_or(DropReason::Oversized)?;
-        let peer = peers.get_mut(peer_key).ok_or(DropReason::UnknownAddress)?;
+        let peer = self.objects.peers.get_mut(peer_key).ok_or(DropReason::UnknownAddress)?;
         let receiver = peer.transport.receiver().ok_or(DropReason::SrtpNoKeys)?;
         let len = receiver.unprotect_rtcp(datagram)?;
         peer.transport.on_authenticated_packet();
-        let compound = Compound::parse(&datagram[..len]).map_err(|_| DropReason::RtcpMalformed)?;
-
-        let ntp = self.clock.ntp(now);
-        let mut read_blocks = |blocks: ReportBlocks<'_>| {
-            let measured = blocks
-                .filter(|block| peer.consumers.binary_search_by_key(&block.ssrc, |(ssrc, _)| *ssrc).is_ok())
-                .filter_map(|block| round_trip(ntp, block.last_sender_report, block.delay_since_last_sender_report))
-                .filter(|measured| *measured <= ROUND_TRIP_MAX);
-            peer.receiver_round_trip = measured.last().or(peer.receiver_round_trip);
-        };
+        // A copy, because what it asks for changes the shard, of which the input is a part.
+        let mut room = [0; SLOT_LEN];
+        let (opened, _) = room.split_at_mut(len);
+        opened.copy_from_slice(&datagram[..len]);
+        let compound = Compound::parse(opened).map_err(|_| DropReason::RtcpMalformed)?;
         for packet in compound.packets() {
             match packet {
                 Packet::SenderReport(report) => {
-                    read_blocks(report.blocks);
-                    let route = peer.listener.by_ssrc(report.ssrc).filter(|route| route.flow == Flow::Media);
-                    let stream = route
-                        .and_then(|route| producers.get_mut(route.producer)?.stream_mut(route.encoding, report.ssrc));
-                    if let Some(stream) = stream {
-                        stream.on_sender_report(report.statement.ntp.compact(), now);
+                    self.on_report_blocks(peer_key, report.blocks, now);
+                    self.on_sender_report(peer_key, report.ssrc, &report.statement, now);
+                }
+                Packet::ReceiverReport(report) => self.on_report_blocks(peer_key, report.blocks, now),
+                Packet::ExtendedReport(report) => self.on_extended_report(peer_key, report, now),
+                Packet::TransportFeedback(feedback) => {
+                    if let Some(lost) = feedback.lost()
+                        && let Err(reason) = self.on_lost(peer_key, feedback.media, lost, now)
+                    {
+                        self.stats.drops.add(reason);
                     }
                 }
-                Packet::ReceiverReport(report) => read_blocks(report.blocks),
-                Packet::ExtendedReport(report) => {
-                    for item in report.items() {
-                        if let ReportItem::ReferenceTimeReply(reply) = item
-                            && reply.ssrc == REPORTER
-                        {
-                            let measured =
-                                round_trip(ntp, reply.last_reference_time, reply.delay_since_last_reference_time)
-                                    .filter(|measured| *measured <= ROUND_TRIP_MAX);
-                            peer.sender_round_trip = measured.or(peer.sender_round_trip);
+                Packet::PayloadFeedback(feedback) => {
+                    for ssrc in feedback.key_frame_requests() {
+                        let consumer = self.objects.peers.get(peer_key).and_then(|peer| peer.consumer(ssrc));
+                        if let Some(consumer) = consumer {
+                            self.want_key_frame(consumer, now);
                         }
                     }
                 }
-                Packet::SourceDescription
-                | Packet::Goodbye(_)
-                | Packet::TransportFeedback(_)
-                | Packet::PayloadFeedback(_)
-                | Packet::Other => {}
+                Packet::SourceDescription | Packet::Goodbye(_) | Packet::Other => {}
             }
         }
         Ok(())
+    }
+
+    fn on_report_blocks(&mut self, peer_key: PeerKey, blocks: ReportBlocks<'_>, now: Instant) {
+        let Some(peer) = self.objects.peers.get_mut(peer_key) else { return };
+        let ntp = self.clock.ntp(now);
+        let measured = blocks
+            .filter(|block| peer.consumer(block.ssrc).is_some())
+            .filter_map(|block| round_trip(ntp, block.last_sender_report, block.delay_since_last_sender_report))
+            .filter(|measured| *measured <= ROUND_TRIP_MAX);
+        peer.receiver_round_trip = measured.last().or(peer.receiver_round_trip);
+    }
+
+    fn on_sender_report(&mut self, peer_key: PeerKey, ssrc: Ssrc, statement: &SenderStatement, now: Instant) {
+        let Objects { peers, producers, .. } = &mut self.objects;
+        let Some(peer) = peers.get_mut(peer_key) else { return };
+        let route = peer.listener.by_ssrc(ssrc).filter(|route| route.flow == Flow::Media);
+        let stream = route.and_then(|route| producers.get_mut(route.producer)?.stream_mut(route.encoding));
+        if let Some(stream) = stream.filter(|stream| stream.ssrc == ssrc) {
+            stream.on_sender_report(statement, now);
+            peer.clock.on_sender_report(statement.ntp, self.clock.ntp(now));
+        }
+    }
+
+    fn on_extended_report(&mut self, peer_key: PeerKey, report: ExtendedReport<'_>, now: Instant) {
+        let Some(peer) = self.objects.peers.get_mut(peer_key) else { return };
+        let ntp = self.clock.ntp(now);
+        for item in report.items() {
+            if let ReportItem::ReferenceTimeReply(reply) = item
+                && reply.ssrc == REPORTER
+            {
+                let measured = round_trip(ntp, reply.last_reference_time, reply.delay_since_last_reference_time)
+                    .filter(|measured| *measured <= ROUND_TRIP_MAX);
+                peer.sender_round_trip = measured.or(peer.sender_round_trip);
+            }
+        }
     }
 
     /// Sets the time of a peer's next reports.
@@ -165,8 +190,16 @@ impl Shard {
 
     fn take_statement(&mut self, consumer: ConsumerKey, now: Instant) -> Option<(SenderStatement, MediaKind)> {
         let ntp: NtpTimestamp = self.clock.ntp(now);
-        let consumer = self.objects.consumers.get_mut(consumer)?;
-        Some((consumer.take_statement(now, ntp)?, consumer.kind))
+        let Objects { peers, producers, consumers, .. } = &mut self.objects;
+        let consumer = consumers.get_mut(consumer)?;
+        let sampled = || {
+            let producer = producers.get(consumer.producer)?;
+            let theirs = peers.get(producer.transport)?.clock.theirs(ntp)?;
+            let clock = consumer.timestamp_clock()?;
+            Some((clock, producer.stream(clock)?.timestamp_at(theirs)?))
+        };
+        let sampled = sampled();
+        Some((consumer.take_statement(now, ntp, sampled)?, consumer.kind))
     }
 
     /// Writes one consumer's report; 0 where it does not fit whole.
@@ -200,7 +233,7 @@ impl Shard {
     }
 
     /// Protects a compound packet and puts it out; an empty one is none.
-    fn send_compound(&mut self, peer_key: PeerKey, compound: &[u8]) {
+    pub(super) fn send_compound(&mut self, peer_key: PeerKey, compound: &[u8]) {
         let Some(peer) = self.objects.peers.get_mut(peer_key).filter(|_| !compound.is_empty()) else { return };
         let Some((destination, source, sender, _)) = peer.transport.departure() else { return };
         let len_max = compound.len() + sender.rtcp_overhead();

@@ -15,6 +15,12 @@ impl PacketIndex {
         SeqNo(self.0 as u16)
     }
 
+    /// The index after this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+
     /// How often the sequence number has wrapped.
     pub fn roll_over(self) -> u32 {
         (self.0 >> 16) as u32

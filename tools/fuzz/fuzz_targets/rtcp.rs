@@ -4,12 +4,14 @@
 //! what is written reads as what it was, and what has no room leaves the packets before it as they are.
 #![no_main]
 
+use std::time::Duration;
+
 use arbitrary::Arbitrary;
 use engine::wire::rtcp::{
-    CompactDelay, CompactNtp, Compound, CompoundWriter, NtpTimestamp, Packet, REPORT_BLOCKS_MAX, ReferenceTimeReply,
-    ReportBlock, ReportItem, SenderStatement, round_trip,
+    CompactDelay, CompactNtp, Compound, CompoundWriter, Feedback, FeedbackKind, NtpTimestamp, Packet,
+    REPORT_BLOCKS_MAX, ReferenceTimeReply, ReportBlock, ReportItem, SenderStatement, round_trip,
 };
-use engine::wire::sequence::Timestamp;
+use engine::wire::sequence::{SeqNo, Timestamp};
 use libfuzzer_sys::fuzz_target;
 use shard_protocol::tables::Ssrc;
 
@@ -27,6 +29,10 @@ enum Written {
     SourceDescription { ssrc: u32, cname: Vec<u8> },
     ReferenceTime { ssrc: u32, ntp: u64 },
     ReferenceTimeReplies { ssrc: u32, replies: Vec<[u32; 3]> },
+    Nack { sender: u32, media: u32, start: u16, gaps: Vec<u8> },
+    PictureLoss { sender: u32, media: u32 },
+    ReceiverEstimate { sender: u32, bits_per_second: u64, ssrcs: Vec<u32> },
+    TransportFeedback { sender: u32, media: u32, base: u16, arrivals_us: Vec<Option<u64>> },
 }
 
 fuzz_target!(|input: Input<'_>| {
@@ -58,7 +64,13 @@ fn read(bytes: &[u8]) -> Option<Vec<String>> {
             Packet::Goodbye(goodbye) => format!("{:?}", goodbye.ssrcs().collect::<Vec<_>>()),
             Packet::TransportFeedback(feedback) | Packet::PayloadFeedback(feedback) => {
                 assert!(bytes.as_ptr_range().contains(&feedback.body.as_ptr()) || feedback.body.is_empty());
-                format!("{feedback:?}")
+                let lost: Option<Vec<_>> = feedback.lost().map(Iterator::collect);
+                assert_eq!(lost.is_some(), feedback.kind == FeedbackKind::Nack);
+                // A word of the body lists 17 packets at most.
+                assert!(lost.iter().flatten().count() <= feedback.body.len() / 4 * 17);
+                let requests: Vec<_> = feedback.key_frame_requests().collect();
+                assert!(requests.len() <= 1.max(feedback.body.len() / 8));
+                say_feedback(feedback, lost.as_deref(), &requests)
             }
             Packet::ExtendedReport(report) => format!("{:?} {:?}", report.ssrc, report.items().collect::<Vec<_>>()),
             Packet::SourceDescription | Packet::Other => "passed over".to_owned(),
@@ -68,6 +80,10 @@ fn read(bytes: &[u8]) -> Option<Vec<String>> {
     }
     assert_eq!(len, bytes.len(), "the packets tile the whole");
     Some(said)
+}
+
+fn say_feedback(feedback: Feedback<'_>, lost: Option<&[SeqNo]>, requests: &[Ssrc]) -> String {
+    format!("{:?} {:?} {:?} {lost:?} {requests:?}", feedback.kind, feedback.sender, feedback.media)
 }
 
 fn check_block(block: &ReportBlock) {
@@ -129,6 +145,36 @@ fn write(writer: &mut CompoundWriter<'_>, packet: &Written) -> Option<String> {
             let replies: Vec<_> = replies.iter().map(reply).collect();
             let items: Vec<_> = replies.iter().copied().map(ReportItem::ReferenceTimeReply).collect();
             (writer.try_reference_time_replies(Ssrc(*ssrc), replies), format!("{:?} {items:?}", Ssrc(*ssrc)))
+        }
+        Written::Nack { sender, media, start, gaps } => {
+            let (sender, media) = (Ssrc(*sender), Ssrc(*media));
+            let numbers = gaps.iter().scan(*start, |last, gap| {
+                *last = last.wrapping_add(1 + u16::from(*gap));
+                Some(SeqNo(*last))
+            });
+            let lost: Vec<_> = numbers.collect();
+            let taken = writer.try_nack(sender, media, lost.iter().copied());
+            let feedback = Feedback { kind: FeedbackKind::Nack, sender, media, body: &[] };
+            (taken > 0, say_feedback(feedback, Some(&lost[..taken]), &[]))
+        }
+        Written::PictureLoss { sender, media } => {
+            let (sender, media) = (Ssrc(*sender), Ssrc(*media));
+            let feedback = Feedback { kind: FeedbackKind::PictureLoss, sender, media, body: &[] };
+            (writer.try_picture_loss(sender, media), say_feedback(feedback, None, &[media]))
+        }
+        Written::ReceiverEstimate { sender, bits_per_second, ssrcs } => {
+            let sender = Ssrc(*sender);
+            let ssrcs = ssrcs.iter().copied().map(Ssrc);
+            let feedback = Feedback { kind: FeedbackKind::Other, sender, media: Ssrc(0), body: &[] };
+            (writer.try_receiver_estimate(sender, *bits_per_second, ssrcs), say_feedback(feedback, None, &[]))
+        }
+        Written::TransportFeedback { sender, media, base, arrivals_us } => {
+            let (sender, media) = (Ssrc(*sender), Ssrc(*media));
+            let arrivals: Vec<_> = arrivals_us.iter().map(|us| us.map(Duration::from_micros)).collect();
+            let told = writer.try_transport_feedback(sender, media, 0, SeqNo(*base), &arrivals);
+            assert!(told == 0 || arrivals[..told].iter().any(Option::is_some));
+            let feedback = Feedback { kind: FeedbackKind::Other, sender, media, body: &[] };
+            (told > 0, say_feedback(feedback, None, &[]))
         }
     };
     is_written.then_some(said)

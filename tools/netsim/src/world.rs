@@ -124,7 +124,7 @@ impl World {
 
     /// Carries out a command that has no answer.
     pub fn command(&mut self, command: Command) {
-        self.shard.handle_command(command);
+        self.shard.handle_command(self.now, command);
         self.turn();
     }
 

@@ -3,11 +3,11 @@
 
 import { CallFailed, isPassing, judgeFault, lastingFault, type CallFault } from './fault';
 import { ConnectionEnded, RequestRefused, Signaling } from './signaling';
-import type { OpusSettings, Push } from './protocol';
+import type { Push } from './protocol';
 import { Media } from './media';
-import { openMicrophone, type MicrophoneFault } from './microphone';
 import { Playback } from './playback';
-import { Room, type Stream } from './room';
+import { Publisher } from './publisher';
+import { Room, type PictureSource, type Stream } from './room';
 import { SpeechMeter } from './speech';
 
 /** How a call is doing. */
@@ -18,7 +18,11 @@ export interface CallOptions {
   channelId: string;
   /** Gives a token that is good now; asked again for each connection. */
   token: () => Promise<string>;
+  /** The codec that this user's pictures are to have; null leaves it to the service. */
+  codec: string | null;
 }
+
+const PICTURE_SOURCES: PictureSource[] = ['camera', 'screen'];
 
 /** The pauses before one try to come back and the next; after the last the service counts as gone. */
 const RETRY_PAUSES_MS = [500, 1_000, 2_000, 4_000, 8_000, 15_000, 15_000, 15_000];
@@ -35,6 +39,8 @@ export class Call {
 
   readonly channelId: string;
   readonly room = new Room();
+  /** What this user sends. */
+  readonly publisher: Publisher;
 
   readonly #token: () => Promise<string>;
   readonly #playback = new Playback();
@@ -43,27 +49,27 @@ export class Call {
   #phase: Phase = 'connecting';
   #muted = false;
   #deafened = false;
-  #microphoneFault: MicrophoneFault | null = null;
+  #cameraTold: 'yes' | 'resting' | 'no' = 'no';
   #signaling: Signaling | null = null;
   #media: Media | null = null;
-  #microphone: MediaStreamTrack | null = null;
-  #opus: OpusSettings = {};
   #interruptedTimer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor({ userId, channelId, token }: CallOptions) {
+  constructor({ userId, channelId, token, codec }: CallOptions) {
     this.#userId = userId;
     this.channelId = channelId;
     this.#token = token;
+    this.publisher = new Publisher(codec);
+    this.publisher.onChange = () => this.#onPublisherChange();
     this.#playback.onChange = () => this.onChange();
     this.#speech.onChange = (speaker, speaking) => {
       const participant = this.room.find(speaker);
       if (participant) participant.speaking = speaking;
       this.onChange();
     };
-    this.room.onStreamEnd = ({ producerId, userId: sender }) => {
+    this.room.onStreamEnd = ({ producerId, userId: sender, source }) => {
       this.#media?.drop(producerId);
       this.#playback.stop(producerId);
-      this.#speech.forget(sender);
+      if (source === 'mic') this.#speech.forget(sender);
     };
   }
 
@@ -73,11 +79,6 @@ export class Call {
 
   get deafened(): boolean {
     return this.#deafened;
-  }
-
-  /** Why this user's microphone is not sent; null while it is, or while it is being opened. */
-  get microphoneFault(): MicrophoneFault | null {
-    return this.#microphoneFault;
   }
 
   /** Whether the browser holds sound back until the user clicks. */
@@ -102,7 +103,7 @@ export class Call {
       throw new CallFailed(fault);
     }
     // The room comes first: others can be heard while the browser still asks for the microphone.
-    void this.startMicrophone();
+    void this.publisher.start('mic');
   }
 
   /** Leaves the room for good. */
@@ -112,7 +113,7 @@ export class Call {
 
   async setMuted(muted: boolean): Promise<void> {
     this.#muted = muted;
-    this.#media?.setMicrophoneMuted(muted);
+    this.publisher.setMuted(muted);
     await this.#tellState();
   }
 
@@ -120,23 +121,6 @@ export class Call {
     this.#deafened = deafened;
     this.#playback.setDeafened(deafened);
     await this.#tellState();
-  }
-
-  /** Opens the microphone, if it is not open yet, and sends it. */
-  async startMicrophone(): Promise<void> {
-    this.#microphoneFault = null;
-    this.onChange();
-    if (this.#microphone?.readyState !== 'live') {
-      const opened = await openMicrophone();
-      if (typeof opened === 'string') {
-        this.#microphoneFault = opened;
-        return this.onChange();
-      }
-      if (this.#phase === 'ended') return opened.stop();
-      this.#microphone = opened;
-    }
-    await this.#sendMicrophone(this.#microphone);
-    this.onChange();
   }
 
   /** Lets the browser play what it held back; to be called from a click. */
@@ -161,18 +145,18 @@ export class Call {
     });
     this.#media = media;
     media.onStateChange = () => this.#onMediaState(media);
-    media.onMicrophoneEnd = () => this.#onMicrophoneEnd();
     signaling.onEnd = (end) => void this.#reconnect(end);
     signaling.onPush = (push) => this.#onPush(push);
 
     const { channelId } = this;
     const joined = await signaling.request('join', { channelId, rtpCapabilities: media.rtpCapabilities });
-    this.#opus = joined.settings.audio.opus ?? {};
     this.room.enter(userId, joined.participants);
+    this.#showOwnPictures();
     if (this.#muted || this.#deafened) await this.#tellState();
     await media.open();
     this.#setPhase('connected');
     this.#receiveAll();
+    this.publisher.attach(media, joined.settings);
   }
 
   #onPush(push: Push): void {
@@ -187,50 +171,73 @@ export class Call {
   #receiveAll(): void {
     if (this.#phase !== 'connected') return;
     for (const stream of this.room.streams()) {
-      if (stream.kind === 'audio' && stream.received === 'no') void this.#receive(stream);
+      if (stream.received === 'no') void this.#receive(stream);
     }
   }
 
   async #receive(stream: Stream): Promise<void> {
     const media = this.#media;
     if (!media) return;
+    const { producerId, userId, source } = stream;
     stream.received = 'asked';
     try {
-      const track = await media.receive(stream.producerId, stream.userId);
+      // What belongs to a screen is in step with the screen, not with whoever shares it.
+      const isOfScreen = source === 'screen' || source === 'screenAudio';
+      const reception = await media.receive(producerId, isOfScreen ? `${userId}-screen` : userId);
       // The stream, or the whole connection, may have ended while it was asked for.
-      if (media !== this.#media || !this.room.has(stream)) return media.drop(stream.producerId);
+      if (media !== this.#media || !this.room.has(stream)) return media.drop(producerId);
+      this.#show(stream, reception.track);
+      this.onChange();
+      // It flows only now, so that its first picture finds a place to be seen.
+      await media.resume(reception);
       stream.received = 'yes';
-      this.#playback.play(stream.producerId, stream.userId, track);
-      this.#speech.watch(stream.userId, track);
     } catch (error) {
-      // The stream ended first, or the connection did: the room is told of both.
-      if (!(error instanceof RequestRefused || error instanceof ConnectionEnded)) console.error(error);
+      this.#onReceiveFailure(stream, error);
     }
     this.onChange();
   }
 
-  /** Sends the microphone over the connection of this moment, if there is one. */
-  async #sendMicrophone(track: MediaStreamTrack): Promise<void> {
-    const media = this.#media;
-    if (!media || this.#phase !== 'connected' || media.isSendingMicrophone) return;
-    try {
-      await media.sendMicrophone(track, this.#opus);
-      media.setMicrophoneMuted(this.#muted);
-      this.#speech.watch(this.#userId, track);
-    } catch (error) {
-      // A connection that ended is made anew and sends the same microphone then.
-      if (media !== this.#media || error instanceof ConnectionEnded) return;
-      track.stop();
-      this.#microphone = null;
-      this.#microphoneFault = error instanceof RequestRefused && error.code === 'forbidden' ? 'forbidden' : 'failed';
-      if (this.#microphoneFault === 'failed') console.error(error);
+  #onReceiveFailure(stream: Stream, error: unknown): void {
+    // The stream ended first, or the connection did: the room is told of both.
+    if (error instanceof ConnectionEnded || !this.room.has(stream)) return;
+    const code = error instanceof RequestRefused ? error.code : null;
+    if (code === null) console.error(error);
+    if (code === 'rate_limited') {
+      stream.received = 'no';
+      setTimeout(() => this.#receiveAll(), RETELL_PAUSE_MS);
+    } else {
+      stream.received = 'refused';
     }
   }
 
-  #onMicrophoneEnd(): void {
-    this.#speech.forget(this.#userId);
-    this.#microphone = null;
-    this.#microphoneFault = 'missing';
+  /** Lets a received stream be heard, or seen by whoever looks at the room. */
+  #show(stream: Stream, track: MediaStreamTrack): void {
+    stream.track = track;
+    if (track.kind === 'audio') this.#playback.play(stream, track);
+    if (stream.source === 'mic') this.#speech.watch(stream.userId, track);
+  }
+
+  #onPublisherChange(): void {
+    if (this.#phase !== 'connected') return this.#showOwnPictures();
+    const microphone = this.publisher.trackOf('mic');
+    if (microphone) this.#speech.watch(this.#userId, microphone);
+    else this.#speech.forget(this.#userId);
+    // A camera's stream says by itself that it begins and ends; that it rests and goes on is to be told.
+    const sending = this.#media?.sendingOf('camera') ?? 'no';
+    const isToBeTold = sending !== 'no' && this.#cameraTold !== 'no' && this.#cameraTold !== sending;
+    this.#cameraTold = sending;
+    if (isToBeTold) void this.#tellState();
+    this.#showOwnPictures();
+  }
+
+  /** What this user sees of itself is what is open. */
+  #showOwnPictures(): void {
+    const self = this.room.find(this.#userId);
+    for (const source of PICTURE_SOURCES) {
+      const track = this.publisher.trackOf(source);
+      if (track) self?.previews.set(source, track);
+      else self?.previews.delete(source);
+    }
     this.onChange();
   }
 
@@ -257,7 +264,6 @@ export class Call {
       if (this.#isEnded()) return;
       try {
         await this.#connect();
-        if (this.#microphone) void this.startMicrophone();
         return;
       } catch (error) {
         this.#disconnect();
@@ -282,7 +288,12 @@ export class Call {
 
   /** Shows this user's own state at once, and tells the service. */
   async #tellState(): Promise<void> {
-    const state = { muted: this.#muted, deafened: this.#deafened };
+    const camera = this.#media?.sendingOf('camera') ?? 'no';
+    const state = {
+      muted: this.#muted,
+      deafened: this.#deafened,
+      ...(camera === 'no' ? {} : { videoEnabled: camera === 'yes' }),
+    };
     this.room.setState(this.#userId, state);
     this.onChange();
     await this.#signaling?.request('updateState', state).catch((error: unknown) => {
@@ -291,8 +302,10 @@ export class Call {
     });
   }
 
-  /** Drops a connection and all that came with it; the microphone stays open. */
+  /** Drops a connection and all that came with it; what this user has opened stays open. */
   #disconnect(): void {
+    this.publisher.detach();
+    this.#cameraTold = 'no';
     clearTimeout(this.#interruptedTimer);
     this.room.endStreams();
     this.#speech.forget(this.#userId);
@@ -307,8 +320,7 @@ export class Call {
     this.#disconnect();
     this.room.clear();
     this.#speech.close();
-    this.#microphone?.stop();
-    this.#microphone = null;
+    this.publisher.close();
     this.#setPhase('ended');
   }
 }

@@ -1,10 +1,12 @@
 // What a person brings to the door: a name, a room, and a token that proves the name.
 
-/** What the link says: `#room=…&token=…&name=…`. A fragment never reaches a server's log. */
+/** What the link says: `#room=…&token=…&name=…&codec=…`. A fragment never reaches a server's log. */
 export interface Link {
   room: string;
   name: string;
   token: string | null;
+  /** The codec that pictures are to be sent in, such as `av1`; one that is not known here or there counts as none. */
+  codec: string | null;
 }
 
 /** There is no token and the service gives none. */
@@ -26,6 +28,7 @@ export function readLink(hash: string): Link {
     room: toId(fields.get('room') ?? ''),
     name: (token && readUserId(token)) || toId(fields.get('name') ?? ''),
     token,
+    codec: fields.get('codec')?.toLowerCase() || null,
   };
 }
 

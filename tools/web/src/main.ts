@@ -38,11 +38,12 @@ function showEntrance(fault?: CallFault): void {
 
 async function join(view: EntranceView, userId: string, channelId: string): Promise<void> {
   view.setBusy();
-  const { token } = readLink(location.hash);
+  const { token, codec } = readLink(location.hash);
   remember(userId, channelId);
   const joining = new Call({
     userId,
     channelId,
+    codec,
     token: () => (token === null ? fetchDevelopmentToken(userId) : Promise.resolve(token)),
   });
   try {

@@ -2,24 +2,37 @@
 // It knows streams, not people.
 
 import { Device } from 'mediasoup-client';
-import type { Consumer, Producer, ProducerCodecOptions, RtpCapabilities, Transport } from 'mediasoup-client/types';
-import type { OpusSettings } from './protocol';
+import type { Consumer, Producer, RtpCapabilities, RtpCodecCapability, Transport } from 'mediasoup-client/types';
+import {
+  cameraEncodings,
+  ladderOf,
+  screenEncodings,
+  screenSoundOptions,
+  videoOptions,
+  voiceOptions,
+  type Ladder,
+} from './encodings';
+import type { Settings, Source } from './protocol';
 import type { Signaling } from './signaling';
 
 /** How the way to the service is doing. Without any stream it is `idle`: nothing connects then. */
 export type MediaState = 'idle' | 'connecting' | 'connected' | 'interrupted' | 'failed';
 
+/** A stream that is received; it flows once it is resumed. */
+export interface Reception {
+  consumerId: string;
+  track: MediaStreamTrack;
+}
+
 export class Media {
   onStateChange: (state: MediaState) => void = () => {};
-  /** Called when the microphone was unplugged or taken away. */
-  onMicrophoneEnd: () => void = () => {};
 
   readonly #signaling: Signaling;
   readonly #device: Device;
   readonly #consumers = new Map<string, Consumer>();
+  readonly #producers = new Map<Source, Producer>();
   #sendTransport: Transport | null = null;
   #receiveTransport: Transport | null = null;
-  #microphone: Producer | null = null;
 
   private constructor(signaling: Signaling, device: Device) {
     this.#signaling = signaling;
@@ -59,44 +72,65 @@ export class Media {
     ]);
   }
 
-  /** Sends a microphone. Rejects when the service refuses it. */
-  async sendMicrophone(track: MediaStreamTrack, opus: OpusSettings): Promise<void> {
+  /**
+   * Sends a track; where the source is sent already, it takes the place of the one before. `codec` names the codec that
+   * a picture is to have, where browser and service know it. Rejects when the service refuses it.
+   */
+  async send(source: Source, track: MediaStreamTrack, settings: Settings, codec: string | null): Promise<void> {
+    const sent = this.#producers.get(source);
+    if (sent) return sent.replaceTrack({ track });
     if (!this.#sendTransport) throw new Error('the transports are not open');
     const producer = await this.#sendTransport.produce({
       track,
-      codecOptions: opusOptions(opus),
+      ...this.#encoding(source, settings, codec),
       // The track outlives the connection: a new one goes on with it.
       stopTracks: false,
+      appData: { source },
     });
-    this.#microphone = producer;
-    producer.on('trackended', () => this.#onTrackEnded(producer));
+    this.#producers.set(source, producer);
   }
 
-  get isSendingMicrophone(): boolean {
-    return this.#microphone !== null;
+  /** Whether a source is sent, has a stream that rests, or has none. */
+  sendingOf(source: Source): 'yes' | 'resting' | 'no' {
+    const producer = this.#producers.get(source);
+    if (!producer) return 'no';
+    return producer.track ? 'yes' : 'resting';
   }
 
   /** Silences the track itself, so that nothing said leaves this machine. */
   setMicrophoneMuted(muted: boolean): void {
-    if (muted) this.#microphone?.pause();
-    else this.#microphone?.resume();
+    const producer = this.#producers.get('mic');
+    if (muted) producer?.pause();
+    else producer?.resume();
   }
 
-  /** Receives a stream: its track, which flows once this resolves. */
-  async receive(producerId: string, userId: string): Promise<MediaStreamTrack> {
+  /** Sends nothing of a source for a while. Its stream stays, and goes on with the next track that is sent. */
+  async rest(source: Source): Promise<void> {
+    await this.#producers.get(source)?.replaceTrack({ track: null });
+  }
+
+  /** Ends the stream of a source. */
+  stopSending(source: Source): void {
+    const producer = this.#producers.get(source);
+    if (!producer) return;
+    this.#producers.delete(source);
+    producer.close();
+    // A connection that ended has closed it already.
+    this.#signaling.request('closeProducer', { producerId: producer.id }).catch(() => {});
+  }
+
+  /** Asks for a stream. Those with the same `streamId` are played in step, lips with voice. */
+  async receive(producerId: string, streamId: string): Promise<Reception> {
     if (!this.#receiveTransport) throw new Error('the transports are not open');
     const { consumerId, kind, rtpParameters } = await this.#signaling.request('consume', { producerId });
-    const consumer = await this.#receiveTransport.consume({
-      id: consumerId,
-      producerId,
-      kind,
-      rtpParameters,
-      // Streams of one user that carry the same id are played in step, lips with voice.
-      streamId: userId,
-    });
+    const consumer = await this.#receiveTransport.consume({ id: consumerId, producerId, kind, rtpParameters, streamId });
     this.#consumers.set(producerId, consumer);
+    return { consumerId, track: consumer.track };
+  }
+
+  /** Lets a stream flow, from its next key frame on. */
+  async resume({ consumerId }: Reception): Promise<void> {
     await this.#signaling.request('resumeConsumer', { consumerId });
-    return consumer.track;
   }
 
   /** Forgets a stream that has ended. */
@@ -110,15 +144,35 @@ export class Media {
     this.#sendTransport?.close();
     this.#receiveTransport?.close();
     this.#consumers.clear();
-    this.#microphone = null;
+    this.#producers.clear();
   }
 
-  #onTrackEnded(producer: Producer): void {
-    this.#microphone = null;
-    producer.close();
-    // A connection that ended has closed it already.
-    this.#signaling.request('closeProducer', { producerId: producer.id }).catch(() => {});
-    this.onMicrophoneEnd();
+  /** How a source is encoded. */
+  #encoding(source: Source, settings: Settings, codec: string | null): object {
+    const opus = settings.audio?.opus ?? {};
+    const chosen = this.#videoCodec(codec);
+    switch (source) {
+      case 'mic':
+        return { codecOptions: voiceOptions(opus) };
+      case 'screenAudio':
+        return { codecOptions: screenSoundOptions(opus) };
+      case 'screen':
+        return { codec: chosen, codecOptions: videoOptions(), encodings: screenEncodings() };
+      case 'camera': {
+        const encodings = cameraEncodings(settings.video?.layers ?? [], this.#ladder(chosen));
+        return { codec: chosen, codecOptions: videoOptions(), encodings };
+      }
+    }
+  }
+
+  /** Of the codecs that browser and service share, the one of this name, else the first. */
+  #videoCodec(name: string | null): RtpCodecCapability | undefined {
+    const codecs = this.#device.sendRtpCapabilities.codecs?.filter(({ kind, mimeType }) => kind === 'video' && !/\/rtx$/i.test(mimeType));
+    return codecs?.find(({ mimeType }) => mimeType.toLowerCase() === `video/${name}`) ?? codecs?.[0];
+  }
+
+  #ladder(codec: RtpCodecCapability | undefined): Ladder {
+    return ladderOf(codec?.mimeType ?? '', this.#device.handlerName.startsWith('Chrome'));
   }
 
   async #createTransport(direction: 'send' | 'recv'): Promise<Transport> {
@@ -135,22 +189,12 @@ export class Media {
     transport.on('connect', ({ dtlsParameters }, done, fail) => {
       this.#signaling.request('connectTransport', { transportId, dtlsParameters }).then(done, fail);
     });
-    transport.on('produce', ({ kind, rtpParameters }, done, fail) => {
+    transport.on('produce', ({ kind, rtpParameters, appData }, done, fail) => {
       this.#signaling
-        .request('produce', { transportId, kind, rtpParameters, source: 'mic' })
+        .request('produce', { transportId, kind, rtpParameters, source: appData['source'] as Source })
         .then(({ producerId }) => done({ id: producerId }), fail);
     });
     transport.on('connectionstatechange', () => this.onStateChange(this.state));
     return transport;
   }
-}
-
-function opusOptions(opus: OpusSettings): ProducerCodecOptions {
-  return {
-    opusStereo: opus.stereo !== 0,
-    opusFec: opus.useinbandfec !== 0,
-    opusDtx: opus.usedtx !== 0,
-    ...(opus.maxplaybackrate ? { opusMaxPlaybackRate: opus.maxplaybackrate } : {}),
-    ...(opus.maxaveragebitrate ? { opusMaxAverageBitrate: opus.maxaveragebitrate } : {}),
-  };
 }

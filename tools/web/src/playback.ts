@@ -1,5 +1,7 @@
 // Lets the others be heard: one audio element a stream, which keeps stereo and the browser's own jitter buffer.
 
+import type { Stream } from './room';
+
 export class Playback {
   /** Called when the browser begins or ceases to hold sound back until the user clicks. */
   onChange: () => void = () => {};
@@ -12,29 +14,30 @@ export class Playback {
     return this.#blocked;
   }
 
-  /** Plays a track; the element's `data-user` tells whose it is. */
-  play(streamId: string, userId: string, track: MediaStreamTrack): void {
-    this.stop(streamId);
+  /** Plays a stream's track; the element's `data-user` and `data-source` tell whose it is, and of what. */
+  play({ producerId, userId, source }: Stream, track: MediaStreamTrack): void {
+    this.stop(producerId);
     const element = document.createElement('audio');
     element.dataset.user = userId;
+    element.dataset.source = source;
     element.autoplay = true;
     element.muted = this.#deafened;
     element.srcObject = new MediaStream([track]);
-    this.#elements.set(streamId, element);
+    this.#elements.set(producerId, element);
     document.body.append(element);
     void this.#start(element);
   }
 
-  stop(streamId: string): void {
-    const element = this.#elements.get(streamId);
+  stop(producerId: string): void {
+    const element = this.#elements.get(producerId);
     if (!element) return;
     element.srcObject = null;
     element.remove();
-    this.#elements.delete(streamId);
+    this.#elements.delete(producerId);
   }
 
   stopAll(): void {
-    for (const streamId of [...this.#elements.keys()]) this.stop(streamId);
+    for (const producerId of [...this.#elements.keys()]) this.stop(producerId);
     this.#setBlocked(false);
   }
 

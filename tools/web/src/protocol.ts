@@ -31,6 +31,20 @@ export interface OpusSettings {
   stereo?: number;
 }
 
+/** One step of the ladder that a camera is to be sent at; names and values are those of WebRTC's encodings. */
+export interface LayerSettings {
+  scalabilityMode?: string;
+  maxBitrate?: number;
+  maxFramerate?: number;
+}
+
+/** How senders are to encode, as `joined` tells it. */
+export interface Settings {
+  audio?: { opus?: OpusSettings };
+  /** The layers of a camera, lowest first. */
+  video?: { layers?: LayerSettings[] };
+}
+
 /** One user of a room as `joined` lists them. */
 export interface ParticipantEntry {
   userId: string;
@@ -47,7 +61,7 @@ export interface Requests {
       channelId: string;
       participants: ParticipantEntry[];
       iceServers: RTCIceServer[];
-      settings: { audio: { opus?: OpusSettings } };
+      settings: Settings;
     };
   };
   leave: { fields: { channelId: string }; answer: { type: 'left'; channelId: string } };

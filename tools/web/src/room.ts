@@ -1,14 +1,26 @@
 // Who is in the room and what they send, kept up to date by the service's pushes.
 
-import { INITIAL_STATE, type ParticipantEntry, type Push, type UserState } from './protocol';
+import { INITIAL_STATE, type ParticipantEntry, type Push, type Source, type UserState } from './protocol';
 
-/** A stream that someone sends. Video comes with its own kind and is not received yet. */
+/** A stream that someone else sends. */
 export interface Stream {
   producerId: string;
   userId: string;
-  kind: 'audio' | 'video';
+  source: Source;
   paused: boolean;
-  received: 'no' | 'asked' | 'yes';
+  /** Refused is what this browser can't decode. */
+  received: 'no' | 'asked' | 'yes' | 'refused';
+  /** What arrives of it; null until it is received. */
+  track: MediaStreamTrack | null;
+}
+
+/** What can be seen of someone. */
+export type PictureSource = 'camera' | 'screen';
+
+/** Something to be seen; its track is null until it is received, and for good where it is refused. */
+export interface Shown {
+  track: MediaStreamTrack | null;
+  isRefused: boolean;
 }
 
 /** Someone in the room. */
@@ -18,6 +30,19 @@ export interface Participant {
   state: UserState;
   speaking: boolean;
   streams: Map<string, Stream>;
+  /** What the user sees of itself. Those of the others are in their streams. */
+  previews: Map<PictureSource, MediaStreamTrack>;
+}
+
+/** What is to be seen of someone; null where the picture is off, resting or not sent at all. */
+export function shownOf({ isSelf, state, streams, previews }: Participant, source: PictureSource): Shown | null {
+  if (isSelf) {
+    const track = previews.get(source);
+    return track ? { track, isRefused: false } : null;
+  }
+  if (!state[source === 'camera' ? 'videoEnabled' : 'screenSharing']) return null;
+  const stream = [...streams.values()].find((candidate) => candidate.source === source);
+  return stream && !stream.paused ? { track: stream.track, isRefused: stream.received === 'refused' } : null;
 }
 
 export class Room {
@@ -73,8 +98,9 @@ export class Room {
         this.setState(push.userId, push);
         break;
       case 'newProducer': {
-        const { producerId, userId, kind, paused } = push;
-        this.find(userId)?.streams.set(producerId, { producerId, userId, kind, paused, received: 'no' });
+        const { producerId, userId, source, paused } = push;
+        const stream: Stream = { producerId, userId, source, paused, received: 'no', track: null };
+        this.find(userId)?.streams.set(producerId, stream);
         break;
       }
       case 'producerPaused':
@@ -100,7 +126,10 @@ export class Room {
   }
 
   #add(userId: string, isSelf: boolean): Participant {
-    const participant = { userId, isSelf, state: { ...INITIAL_STATE }, speaking: false, streams: new Map() };
+    const state = { ...INITIAL_STATE };
+    const participant: Participant = {
+      userId, isSelf, state, speaking: false, streams: new Map(), previews: new Map(),
+    };
     this.participants.set(userId, participant);
     return participant;
   }

@@ -1,7 +1,7 @@
 // What a person is told: one plain sentence on what happened, one on what to do.
 
+import type { CaptureFault, CaptureSource } from './capture';
 import type { CallFault } from './fault';
-import type { MicrophoneFault } from './microphone';
 
 export interface Sentence {
   title: string;
@@ -37,11 +37,11 @@ export const CALL_SENTENCES: Record<CallFault, Sentence> = {
   },
   serviceGone: {
     title: 'The service does not answer.',
-    text: 'Check your connection, then join again. Your microphone is off.',
+    text: 'Check your connection, then join again. Your microphone and your camera are off.',
   },
 };
 
-export const MICROPHONE_SENTENCES: Record<MicrophoneFault, Sentence> = {
+const MICROPHONE_SENTENCES: Record<CaptureFault, Sentence> = {
   denied: {
     title: 'Nobody can hear you: the browser was not allowed to use your microphone.',
     text: 'Allow it beside the address, then try again. You hear the others all the same.',
@@ -58,6 +58,10 @@ export const MICROPHONE_SENTENCES: Record<MicrophoneFault, Sentence> = {
     title: 'Nobody can hear you: browsers give pages a microphone only over https.',
     text: 'Open this page with an https address. You hear the others all the same.',
   },
+  unsupported: {
+    title: 'Nobody can hear you: this browser gives pages no microphone.',
+    text: 'Use another browser to speak. You hear the others all the same.',
+  },
   forbidden: {
     title: 'You may listen in this room, but not speak.',
     text: 'Ask whoever runs it for the right to speak, then join again.',
@@ -68,8 +72,78 @@ export const MICROPHONE_SENTENCES: Record<MicrophoneFault, Sentence> = {
   },
 };
 
+const CAMERA_SENTENCES: Record<CaptureFault, Sentence> = {
+  denied: {
+    title: 'Your camera is off: the browser was not allowed to use it.',
+    text: 'Allow it beside the address, then try again. The call goes on without.',
+  },
+  missing: {
+    title: 'Your camera is off: there is none.',
+    text: 'Plug one in, then try again. The call goes on without.',
+  },
+  busy: {
+    title: 'Your camera is off: another program is using it.',
+    text: 'Close that program, then try again. The call goes on without.',
+  },
+  insecure: {
+    title: 'Your camera is off: browsers give pages a camera only over https.',
+    text: 'Open this page with an https address. The call goes on without.',
+  },
+  unsupported: {
+    title: 'Your camera is off: this browser gives pages none.',
+    text: 'Use another browser to be seen. The call goes on without.',
+  },
+  forbidden: {
+    title: 'You may not show your camera in this room.',
+    text: 'Ask whoever runs it for the right to show pictures, then join again.',
+  },
+  failed: {
+    title: 'Your camera is off: its picture could not be sent.',
+    text: 'Try again. The call goes on without.',
+  },
+};
+
+const SCREEN_SENTENCES: Record<CaptureFault, Sentence> = {
+  denied: {
+    title: 'Your screen is not shared: the choice was cancelled, or the browser was not allowed to.',
+    text: 'Share again and choose what to show. If nothing can be chosen, let the browser record the screen in the system’s privacy settings.',
+  },
+  missing: {
+    title: 'Your screen is not shared: there was nothing to show.',
+    text: 'Share again and choose a screen, a window or a tab.',
+  },
+  busy: {
+    title: 'Your screen is not shared: the system did not give its picture.',
+    text: 'Share again, or choose another window.',
+  },
+  insecure: {
+    title: 'Your screen is not shared: browsers let pages do so only over https.',
+    text: 'Open this page with an https address.',
+  },
+  unsupported: {
+    title: 'Your screen is not shared: this browser can’t do that.',
+    text: 'Use a browser on a computer.',
+  },
+  forbidden: {
+    title: 'You may not share your screen in this room.',
+    text: 'Ask whoever runs it for the right to show pictures, then join again.',
+  },
+  failed: { title: 'Your screen is not shared: its picture could not be sent.', text: 'Share it again.' },
+};
+
+/** What is told when a source can't be had. */
+export const CAPTURE_SENTENCES: Record<CaptureSource, Record<CaptureFault, Sentence>> = {
+  mic: MICROPHONE_SENTENCES,
+  camera: CAMERA_SENTENCES,
+  screen: SCREEN_SENTENCES,
+};
+
 export const NAME_MISSING = 'Type a name: letters, digits, dots, dashes and underscores count.';
 export const ROOM_MISSING = 'Type a room: letters, digits, dots, dashes and underscores count.';
+export const CONNECTION_LOST: Sentence = {
+  title: 'The connection is lost.',
+  text: 'This page comes back by itself as soon as it can. What you have switched on or off stays so.',
+};
 export const PLAYBACK_BLOCKED: Sentence = {
   title: 'Your browser is holding the sound back.',
   text: 'It plays as soon as you click here.',

@@ -8,6 +8,7 @@ const THRESHOLD = 0.0056;
 const HOLD_MS = 400;
 
 interface Meter {
+  track: MediaStreamTrack;
   source: MediaStreamAudioSourceNode;
   analyser: AnalyserNode;
   samples: Float32Array<ArrayBuffer>;
@@ -25,12 +26,14 @@ export class SpeechMeter {
 
   /** Begins to measure a user's track, instead of the one before if there was one. */
   watch(userId: string, track: MediaStreamTrack): void {
+    if (this.#meters.get(userId)?.track === track) return;
     this.forget(userId);
     const source = this.#context.createMediaStreamSource(new MediaStream([track]));
     const analyser = this.#context.createAnalyser();
     analyser.fftSize = 2048;
     source.connect(analyser);
     this.#meters.set(userId, {
+      track,
       source,
       analyser,
       samples: new Float32Array(analyser.fftSize),

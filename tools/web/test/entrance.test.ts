@@ -20,13 +20,18 @@ test('an id is never longer than the service accepts', () => {
 });
 
 test('a link says the room, the name and the token', () => {
-  assert.deepEqual(readLink('#room=lobby&name=al'), { room: 'lobby', name: 'al', token: null });
-  assert.deepEqual(readLink(''), { room: '', name: '', token: null });
+  assert.deepEqual(readLink('#room=lobby&name=al'), { room: 'lobby', name: 'al', token: null, codec: null });
+  assert.deepEqual(readLink(''), { room: '', name: '', token: null, codec: null });
+});
+
+test('a link may name the codec of pictures, however it is written', () => {
+  assert.equal(readLink('#room=r&codec=AV1').codec, 'av1');
+  assert.equal(readLink('#room=r&codec=').codec, null);
 });
 
 test('the name of a token wins over that of the link', () => {
   const token = tokenOf({ userId: 'alice' });
-  assert.deepEqual(readLink(`#name=bob&room=r&token=${token}`), { room: 'r', name: 'alice', token });
+  assert.deepEqual(readLink(`#name=bob&room=r&token=${token}`), { room: 'r', name: 'alice', token, codec: null });
 });
 
 test('a token names its user by userId, else by sub, as a string or a number', () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { TokenMissing } from '../src/entrance';
 import { CallFailed, judgeFault, lastingFault } from '../src/fault';
-import { CALL_SENTENCES } from '../src/sentences';
+import { CALL_SENTENCES, CAPTURE_SENTENCES } from '../src/sentences';
 import { ConnectionEnded, RequestRefused } from '../src/signaling';
 
 function ended(code: number, reason = ''): ConnectionEnded {
@@ -42,7 +42,8 @@ test('a service that answers but did not let the socket open has refused the tok
 });
 
 test('every fault has a sentence with an end', () => {
-  for (const { title, text } of Object.values(CALL_SENTENCES)) {
+  const sentences = [CALL_SENTENCES, ...Object.values(CAPTURE_SENTENCES)].flatMap((table) => Object.values(table));
+  for (const { title, text } of sentences) {
     assert.match(title, /\.$/);
     assert.match(text, /\.$/);
   }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { INITIAL_STATE } from '../src/protocol';
-import { Room, type Stream } from '../src/room';
+import { Room, shownOf, type Stream } from '../src/room';
 
 function roomWithBob(): { room: Room; ended: string[] } {
   const room = new Room();
@@ -79,4 +79,51 @@ test('when the connection is gone everyone is still shown, and nothing is receiv
   assert.deepEqual([...room.participants.keys()], ['alice', 'bob']);
   assert.deepEqual(room.streams(), []);
   assert.deepEqual(ended, ['p1']);
+});
+
+/** Bob with a camera that has been announced, in the state that comes with it. */
+function roomWithCamera(): Room {
+  const { room } = roomWithBob();
+  room.handlePush({ ...VOICE, producerId: 'p2', kind: 'video', source: 'camera' });
+  room.setState('bob', { videoEnabled: true });
+  return room;
+}
+
+function shownOfBob(room: Room, source: 'camera' | 'screen' = 'camera') {
+  const bob = room.find('bob');
+  assert.ok(bob);
+  return shownOf(bob, source);
+}
+
+const TRACK = { kind: 'video' } as MediaStreamTrack;
+
+test('a camera is waited for from its announcement on, and seen once it is received', () => {
+  const room = roomWithCamera();
+  assert.deepEqual(shownOfBob(room), { track: null, isRefused: false });
+  for (const stream of room.streams()) if (stream.source === 'camera') stream.track = TRACK;
+  assert.equal(shownOfBob(room)?.track, TRACK);
+  assert.equal(shownOfBob(room, 'screen'), null);
+});
+
+test('a camera that is off, paused or ended is not to be seen', () => {
+  const room = roomWithCamera();
+  room.setState('bob', { videoEnabled: false });
+  assert.equal(shownOfBob(room), null);
+  room.setState('bob', { videoEnabled: true });
+  assert.notEqual(shownOfBob(room), null);
+  room.handlePush({ type: 'producerPaused', producerId: 'p2', userId: 'bob' });
+  assert.equal(shownOfBob(room), null);
+  room.handlePush({ type: 'producerResumed', producerId: 'p2', userId: 'bob' });
+  assert.notEqual(shownOfBob(room), null);
+  room.handlePush({ type: 'producerClosed', producerId: 'p2', userId: 'bob' });
+  assert.equal(shownOfBob(room), null);
+});
+
+test('what a user sends itself is seen as it is, whatever the service knows of it', () => {
+  const room = roomWithCamera();
+  const alice = room.find('alice');
+  assert.ok(alice);
+  assert.equal(shownOf(alice, 'screen'), null);
+  alice.previews.set('screen', TRACK);
+  assert.equal(shownOf(alice, 'screen')?.track, TRACK);
 });

@@ -3,6 +3,7 @@
 use shard_protocol::tables::Ssrc;
 
 use super::extended_report::ExtendedReport;
+use super::feedback::Feedback;
 use super::ntp::{CompactDelay, CompactNtp, NtpTimestamp};
 use super::{
     HEADER_LEN, RECEIVER_REPORT_LEN, REPORT_BLOCK_LEN, ReportBlock, RtcpError, SENDER_REPORT_LEN, SenderStatement,
@@ -71,26 +72,13 @@ pub struct Goodbye<'a> {
     ssrcs: &'a [u8],
 }
 
-/// A feedback message, RFC 4585 section 6.1.
-#[derive(Clone, Copy, Debug)]
-pub struct Feedback<'a> {
-    /// What the body is, 0–31.
-    pub format: u8,
-    /// Who says it.
-    pub sender: Ssrc,
-    /// Whose stream it is about; 0 where the body tells.
-    pub media: Ssrc,
-    /// The feedback control information.
-    pub body: &'a [u8],
-}
-
 /// A packet before its body is looked at.
-struct Frame<'a> {
+pub(super) struct Frame<'a> {
     /// The five bits beside the version: report count or feedback format.
-    count: u8,
-    packet_type: u8,
+    pub(super) count: u8,
+    pub(super) packet_type: u8,
     /// The packet without padding; at least [`HEADER_LEN`] bytes.
-    bytes: &'a [u8],
+    pub(super) bytes: &'a [u8],
 }
 
 impl<'a> Compound<'a> {
@@ -146,11 +134,12 @@ impl<'a> Frame<'a> {
     }
 }
 
-/// The last byte counts the padding, itself included, in whole words (RFC 3550 section 6.4.1).
+/// The last byte counts the padding, itself included (RFC 3550 section 6.4.1). There it counts whole words, but libwebrtc
+/// fills transport-wide feedback up to a word with one to three bytes of padding.
 fn without_padding(packet: &[u8]) -> Option<&[u8]> {
     let padding = usize::from(*packet.last()?);
     let len = packet.len().checked_sub(padding).filter(|&len| len >= HEADER_LEN)?;
-    (padding != 0 && padding % 4 == 0).then(|| &packet[..len])
+    (padding != 0).then(|| &packet[..len])
 }
 
 impl<'a> Packet<'a> {
@@ -219,16 +208,5 @@ impl<'a> Goodbye<'a> {
     pub fn ssrcs(&self) -> impl Iterator<Item = Ssrc> + use<'a> {
         let ssrcs = self.ssrcs;
         (0..ssrcs.len()).step_by(4).map(|at| Ssrc(word(ssrcs, at)))
-    }
-}
-
-impl<'a> Feedback<'a> {
-    fn parse(frame: &Frame<'a>) -> Option<Self> {
-        Some(Self {
-            format: frame.count,
-            body: frame.bytes.get(HEADER_LEN + 8..)?,
-            sender: Ssrc(word(frame.bytes, HEADER_LEN)),
-            media: Ssrc(word(frame.bytes, HEADER_LEN + 4)),
-        })
     }
 }

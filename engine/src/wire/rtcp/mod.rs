@@ -1,19 +1,22 @@
-//! RTCP: reading and writing compound packets (RFC 3550 section 6, RFC 3611, RFC 4585 section 6).
+//! RTCP: reading and writing compound packets (RFC 3550 section 6, RFC 3611, RFC 4585 section 6, RFC 5104 section 4.3).
 //!
 //! [`Compound::parse`] takes a compound packet whole or not at all; after that its [`Packet`]s are views that can't fail.
 //! [`CompoundWriter`] puts packets one after another into the room that it is given.
 //!
-//! Not here: when to send what, what a report's numbers come from, and the bodies of feedback messages.
+//! Not here: when to send what, what a report's numbers come from, and what receivers estimate of their line.
 
+mod arrivals;
 mod compound;
 mod extended_report;
+mod feedback;
 mod ntp;
 #[cfg(test)]
 mod tests;
 mod writer;
 
-pub use compound::{Compound, Feedback, Goodbye, Packet, ReceiverReport, ReportBlocks, SenderReport};
+pub use compound::{Compound, Goodbye, Packet, ReceiverReport, ReportBlocks, SenderReport};
 pub use extended_report::{ExtendedReport, ReportItem};
+pub use feedback::{Feedback, FeedbackKind};
 pub use ntp::{CompactDelay, CompactNtp, NtpTimestamp, round_trip};
 use shard_protocol::tables::Ssrc;
 pub use writer::CompoundWriter;
@@ -41,6 +44,19 @@ pub const REFERENCE_TIME_LEN: usize = HEADER_LEN + 4 + BLOCK_HEADER_LEN + 8;
 /// Bytes of an extended report that holds `replies` replies to reference times.
 pub const fn reference_time_replies_len(replies: usize) -> usize {
     HEADER_LEN + 4 + BLOCK_HEADER_LEN + replies * REFERENCE_TIME_REPLY_LEN
+}
+
+/// Bytes of a negative acknowledgement of `words` times up to 17 packets.
+pub const fn nack_len(words: usize) -> usize {
+    FEEDBACK_HEADER_LEN + 4 * words
+}
+
+/// Bytes of a picture loss indication.
+pub const PICTURE_LOSS_LEN: usize = FEEDBACK_HEADER_LEN;
+
+/// Bytes of a receiver's estimate for `ssrcs` streams.
+pub const fn receiver_estimate_len(ssrcs: usize) -> usize {
+    FEEDBACK_HEADER_LEN + 8 + 4 * ssrcs
 }
 
 /// Bytes of a source description that holds one canonical name of `cname_len` bytes.
@@ -120,6 +136,15 @@ mod packet_type {
     pub(super) const EXTENDED_REPORT: u8 = 207;
 }
 
+/// Formats of feedback, each of its packet type (RFC 4585 sections 6.2 to 6.4, RFC 5104 section 4.3).
+mod format {
+    pub(super) const NACK: u8 = 1;
+    pub(super) const TRANSPORT_WIDE: u8 = 15;
+    pub(super) const PICTURE_LOSS: u8 = 1;
+    pub(super) const FULL_INTRA_REQUEST: u8 = 4;
+    pub(super) const APPLICATION: u8 = 15;
+}
+
 /// Block types of an extended report (RFC 3611 section 4).
 mod block_type {
     pub(super) const REFERENCE_TIME: u8 = 4;
@@ -127,6 +152,9 @@ mod block_type {
 }
 
 const VERSION: u8 = 2;
+
+/// Bytes of a feedback message before what it says (RFC 4585 section 6.1).
+const FEEDBACK_HEADER_LEN: usize = HEADER_LEN + 8;
 
 /// Bytes of a block's header in an extended report (RFC 3611 section 3).
 const BLOCK_HEADER_LEN: usize = 4;

@@ -31,6 +31,18 @@ impl NtpTimestamp {
         Duration::new(difference >> 32, nanos as u32)
     }
 
+    /// How many ticks of a clock of `rate_hz` this moment is after `earlier`, or, as timestamps wrap, before it.
+    pub fn ticks_since(self, earlier: Self, rate_hz: u32) -> u32 {
+        let difference = self.0.wrapping_sub(earlier.0) as i64;
+        ((i128::from(difference) * i128::from(rate_hz)) >> 32) as u32
+    }
+
+    /// The moment `ticks` of a clock of `rate_hz` later, or earlier where they are negative; `rate_hz` is not 0.
+    #[must_use]
+    pub fn plus_ticks(self, ticks: i32, rate_hz: u32) -> Self {
+        Self(self.0.wrapping_add_signed((i64::from(ticks) << 32) / i64::from(rate_hz.max(1))))
+    }
+
     /// The middle 32 bits.
     pub fn compact(self) -> CompactNtp {
         CompactNtp((self.0 >> 16) as u32)
@@ -83,6 +95,16 @@ mod tests {
         assert_eq!(delay, CompactDelay(0x0005_4000));
         let round_trip = round_trip(received, CompactNtp(0xb705_2000), delay);
         assert_eq!(round_trip, Some(Duration::from_millis(6125)));
+    }
+
+    #[test]
+    fn ticks_count_both_ways() {
+        let noon = NtpTimestamp(77 << 32);
+        let later = noon.plus(Duration::from_millis(500));
+        assert_eq!(later.ticks_since(noon, 90_000), 45_000);
+        assert_eq!(noon.ticks_since(later, 90_000), 45_000_u32.wrapping_neg());
+        assert_eq!(noon.plus_ticks(45_000, 90_000), later);
+        assert_eq!(later.plus_ticks(-45_000, 90_000), noon);
     }
 
     #[test]

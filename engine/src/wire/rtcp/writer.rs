@@ -1,12 +1,15 @@
 //! Writing compound packets.
 
+use std::time::Duration;
+
 use shard_protocol::tables::Ssrc;
 
 use super::ntp::NtpTimestamp;
 use super::{
-    CNAME, HEADER_LEN, REPORT_BLOCKS_MAX, ReferenceTimeReply, ReportBlock, SenderStatement, VERSION, block_type,
-    packet_type, source_description_len,
+    CNAME, HEADER_LEN, REPORT_BLOCKS_MAX, ReferenceTimeReply, ReportBlock, SenderStatement, VERSION, arrivals,
+    block_type, format, packet_type, source_description_len,
 };
+use crate::wire::sequence::SeqNo;
 
 /// Puts packets one after another into a slice; what does not fit whole is refused and leaves the packets before it as they
 /// are.
@@ -104,6 +107,90 @@ impl<'a> CompoundWriter<'a> {
         })
     }
 
+    /// Writes a generic NACK (RFC 4585 section 6.2.1) of as many of the `lost` packets of `media` as have room, and returns
+    /// how many it took from the front; nothing where that is 0.
+    ///
+    /// Ascending numbers take least room, up to 17 a word; any others are written too. An iterator that is lent is moved one
+    /// further than that.
+    pub fn try_nack(&mut self, sender: Ssrc, media: Ssrc, lost: impl IntoIterator<Item = SeqNo>) -> usize {
+        let mut lost = lost.into_iter().peekable();
+        let mut taken = 0;
+        let is_written = self.try_packet(packet_type::TRANSPORT_FEEDBACK, |body| {
+            body.word(sender.0)?;
+            body.word(media.0)?;
+            while let Some(first) = lost.next_if(|_| body.room_len() > 0) {
+                taken += 1;
+                let mut following = 0;
+                // The bits stand for the sixteen packets behind the first; the first once more needs none.
+                while let Some(next) = lost.next_if(|next| next.0.wrapping_sub(first.0) <= 16) {
+                    taken += 1;
+                    following |= 1 << next.0.wrapping_sub(first.0) >> 1;
+                }
+                body.word(u32::from(first.0) << 16 | following)?;
+            }
+            (taken > 0).then_some(format::NACK)
+        });
+        if is_written { taken } else { 0 }
+    }
+
+    /// Writes a picture loss indication (RFC 4585 section 6.3.1), which asks for a key frame of `media`; `false` without
+    /// room for it.
+    pub fn try_picture_loss(&mut self, sender: Ssrc, media: Ssrc) -> bool {
+        self.try_packet(packet_type::PAYLOAD_FEEDBACK, |body| {
+            body.word(sender.0)?;
+            body.word(media.0)?;
+            Some(format::PICTURE_LOSS)
+        })
+    }
+
+    /// Writes a receiver's estimate (REMB, draft-alvestrand-rmcat-remb-03 section 2.2): the `ssrcs` together may have
+    /// `bits_per_second`, rounded down to 18 significant bits; `false` without room for it, or with more than 255 streams.
+    pub fn try_receiver_estimate(
+        &mut self,
+        sender: Ssrc,
+        bits_per_second: u64,
+        ssrcs: impl ExactSizeIterator<Item = Ssrc>,
+    ) -> bool {
+        self.try_packet(packet_type::PAYLOAD_FEEDBACK, |body| {
+            let exponent = (u64::BITS - bits_per_second.leading_zeros()).saturating_sub(ESTIMATE_BITS);
+            let mantissa = (bits_per_second >> exponent) as u32;
+            body.word(sender.0)?;
+            // The streams are listed, so that none stands here.
+            body.word(0)?;
+            body.bytes(b"REMB")?;
+            body.word(u32::from(u8::try_from(ssrcs.len()).ok()?) << 24 | exponent << ESTIMATE_BITS | mantissa)?;
+            for ssrc in ssrcs {
+                body.word(ssrc.0)?;
+            }
+            Some(format::APPLICATION)
+        })
+    }
+
+    /// Writes transport-wide feedback (draft-holmer-rmcat-transport-wide-cc-extensions-01 section 3.1) of as many packets
+    /// from the front of `arrivals` as it can tell and has room for, and returns their number; nothing where that is 0.
+    ///
+    /// `arrivals` are the times since one fixed epoch at which `base` and the numbers behind it arrived, `None` for one that
+    /// did not; they are told to 250 us. `count` is one more with each feedback to the same transport. A feedback ends
+    /// before an arrival that is over 8.19 s from the one before, and tells of at most 65 535 packets: the caller goes on in
+    /// another. 0 is returned where nothing arrived, or without room for one arrival.
+    pub fn try_transport_feedback(
+        &mut self,
+        sender: Ssrc,
+        media: Ssrc,
+        count: u8,
+        base: SeqNo,
+        arrivals: &[Option<Duration>],
+    ) -> usize {
+        let mut statuses = 0;
+        let is_written = self.try_packet(packet_type::TRANSPORT_FEEDBACK, |body| {
+            body.word(sender.0)?;
+            body.word(media.0)?;
+            statuses = arrivals::write(body, count, base, arrivals)?;
+            Some(format::TRANSPORT_WIDE)
+        });
+        if is_written { statuses } else { 0 }
+    }
+
     /// Writes one packet whose body `write` makes, returning the count for the header; `None` takes the packet back.
     fn try_packet(&mut self, packet_type: u8, write: impl FnOnce(&mut Body<'_>) -> Option<u8>) -> bool {
         let start = self.len;
@@ -122,25 +209,45 @@ impl<'a> CompoundWriter<'a> {
 }
 
 /// A packet while it is being written; `None` anywhere means that it does not fit.
-struct Body<'a> {
+pub(super) struct Body<'a> {
     room: &'a mut [u8],
     len: usize,
 }
 
 impl Body<'_> {
-    fn bytes(&mut self, bytes: &[u8]) -> Option<()> {
-        let end = self.len + bytes.len();
-        self.room.get_mut(self.len..end)?.copy_from_slice(bytes);
-        self.len = end;
+    /// Bytes written so far, with the packets before.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Bytes that there is room for, in whole words.
+    pub(super) fn room_len(&self) -> usize {
+        (self.room.len() - self.len) / 4 * 4
+    }
+
+    pub(super) fn bytes(&mut self, bytes: &[u8]) -> Option<()> {
+        self.overwrite(self.len, bytes)?;
+        self.len += bytes.len();
         Some(())
     }
 
-    fn word(&mut self, word: u32) -> Option<()> {
+    /// Writes over what stands at `at`.
+    pub(super) fn overwrite(&mut self, at: usize, bytes: &[u8]) -> Option<()> {
+        self.room.get_mut(at..at + bytes.len())?.copy_from_slice(bytes);
+        Some(())
+    }
+
+    pub(super) fn word(&mut self, word: u32) -> Option<()> {
         self.bytes(&word.to_be_bytes())
     }
 
     fn double_word(&mut self, word: u64) -> Option<()> {
         self.bytes(&word.to_be_bytes())
+    }
+
+    /// Writes zeros to the end of the word.
+    pub(super) fn fill_word(&mut self) -> Option<()> {
+        self.bytes(&[0; 3][..self.len.next_multiple_of(4) - self.len])
     }
 
     /// Writes `blocks` and returns their number.
@@ -166,3 +273,6 @@ impl Body<'_> {
 /// The bounds of a signed number of 24 bits.
 const LOST_MIN: i32 = -(1 << 23);
 const LOST_MAX: i32 = (1 << 23) - 1;
+
+/// Bits of an estimate's mantissa.
+const ESTIMATE_BITS: u32 = 18;

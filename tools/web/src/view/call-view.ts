@@ -1,10 +1,10 @@
-// The room: who is here, how the connection is, and the controls of one's own microphone and ears.
+// The room: how the connection is, who is here and what they show, and the controls.
 
 import type { Call, Phase } from '../call';
-import { MICROPHONE_SENTENCES, PLAYBACK_BLOCKED } from '../sentences';
-import { announce, element, icon, type IconName } from './element';
-import { notice } from './notice';
-import { Tile } from './tile';
+import { Controls } from './controls';
+import { element, icon } from './element';
+import { Notices } from './notices';
+import { Stage } from './stage';
 
 /** How long the copy button says that it has copied. */
 const COPIED_MS = 2_000;
@@ -19,27 +19,17 @@ const CONNECTION_TEXTS: Record<Phase, string> = {
 export class CallView {
   readonly root: HTMLElement;
   readonly #call: Call;
-  readonly #tiles = new Map<string, Tile>();
-  readonly #grid = element('ul', { class: 'tiles', 'aria-label': 'People in the room' });
-  readonly #count = element('span', { class: 'quiet' });
+  readonly #controls: Controls;
+  readonly #notices: Notices;
+  readonly #stage: Stage;
+  readonly #count = element('span', { class: 'quiet count' });
   readonly #connection = element('span', { class: 'connection', role: 'status' });
-  readonly #notices = element('div', { class: 'notices' });
-  readonly #invitation = element('p', { class: 'quiet invitation' });
-  readonly #muteButton: HTMLButtonElement;
-  readonly #deafenButton: HTMLButtonElement;
-  #noticesShown = '';
 
   constructor(call: Call, onLeave: () => void) {
     this.#call = call;
-    this.#muteButton = control('m', () => this.#toggleMicrophone());
-    this.#deafenButton = control('d', () => void call.setDeafened(!call.deafened));
-    const leaveButton = control('', onLeave);
-    dress(leaveButton, 'leave', 'Leave');
-    leaveButton.classList.add('danger');
-    const copyButton = element('button', { type: 'button', class: 'button', click: () => void copyLink(copyButton, call.channelId) });
-    copyButton.append(icon('link'), element('span', {}, 'Copy link'));
-    this.#invitation.textContent = 'Nobody else is here yet. Send the link to whom you want to talk to.';
-
+    this.#controls = new Controls(call, onLeave);
+    this.#notices = new Notices(call);
+    this.#stage = new Stage(copyButton(call.channelId));
     this.root = element(
       'div',
       { class: 'call', 'data-view': 'call' },
@@ -47,120 +37,54 @@ export class CallView {
         'header',
         { class: 'call-header' },
         element('img', { src: '/favicon.svg', alt: '', width: '30', height: '30' }),
-        element('h1', { tabindex: '-1' }, call.channelId),
+        element('h1', { title: call.channelId }, call.channelId),
         this.#count,
         this.#connection,
-        copyButton,
+        copyButton(call.channelId),
       ),
-      element('main', { class: 'call-main' }, this.#notices, this.#grid, this.#invitation),
-      element('footer', { class: 'controls', 'aria-label': 'Call controls' }, this.#muteButton, this.#deafenButton, leaveButton),
+      element('main', { class: 'call-main' }, this.#notices.root, this.#stage.root),
+      this.#controls.root,
     );
     this.update();
   }
 
   focus(): void {
-    this.#muteButton.focus();
+    this.#controls.focus();
   }
 
-  /** Keys work anywhere on the page, as long as nothing else wants them. */
   handleKey(event: KeyboardEvent): void {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
-    const button = { m: this.#muteButton, d: this.#deafenButton }[event.key.toLowerCase()];
-    button?.click();
+    this.#controls.handleKey(event);
   }
 
   /** Brings the page up to what the call says now. */
   update(): void {
+    const { connection, room } = this.#call;
     // The entrance takes over and tells why.
-    if (this.#call.connection === 'ended') return;
-    this.#updateConnection();
-    this.#updateTiles();
-    this.#updateControls();
-    this.#updateNotices();
+    if (connection === 'ended') return;
+    const hadFocus = this.root.contains(document.activeElement);
+    this.#updateConnection(connection);
+    const count = room.participants.size;
+    this.#count.textContent = count === 1 ? '1 person' : `${count} people`;
+    this.#stage.update(room.participants);
+    this.#controls.update();
+    this.#notices.update();
+    // What had the focus may be gone, a notice that was dismissed for example; the keyboard is not to start over.
+    if (hadFocus && !this.root.contains(document.activeElement)) this.focus();
   }
 
-  #updateConnection(): void {
-    const state = this.#call.connection;
+  #updateConnection(state: Phase): void {
     if (this.#connection.dataset.state === state) return;
     this.#connection.dataset.state = state;
     this.#connection.textContent = CONNECTION_TEXTS[state];
-  }
-
-  #updateTiles(): void {
-    const { participants } = this.#call.room;
-    for (const [userId, tile] of this.#tiles) {
-      if (participants.has(userId)) continue;
-      tile.root.remove();
-      this.#tiles.delete(userId);
-      announce(`${userId} has left`);
-    }
-    for (const participant of participants.values()) {
-      let tile = this.#tiles.get(participant.userId);
-      if (!tile) {
-        tile = new Tile(participant);
-        this.#tiles.set(participant.userId, tile);
-        this.#grid.append(tile.root);
-        if (!participant.isSelf) announce(`${participant.userId} is here`);
-      }
-      tile.update(participant);
-    }
-    const count = participants.size;
-    this.#count.textContent = count === 1 ? '1 person' : `${count} people`;
-    this.#grid.dataset.count = String(Math.min(count, 5));
-    this.#invitation.hidden = count !== 1;
-  }
-
-  #updateControls(): void {
-    const { muted, deafened, microphoneFault } = this.#call;
-    const isSilent = muted || microphoneFault !== null;
-    dress(this.#muteButton, isSilent ? 'microphoneOff' : 'microphone', muteLabel(muted, microphoneFault !== null));
-    this.#muteButton.disabled = microphoneFault === 'forbidden';
-    this.#muteButton.setAttribute('aria-pressed', String(isSilent));
-    dress(this.#deafenButton, deafened ? 'headphonesOff' : 'headphones', deafened ? 'Undeafen' : 'Deafen');
-    this.#deafenButton.setAttribute('aria-pressed', String(deafened));
-  }
-
-  #updateNotices(): void {
-    const { microphoneFault, isPlaybackBlocked } = this.#call;
-    const shown = `${microphoneFault} ${isPlaybackBlocked}`;
-    if (shown === this.#noticesShown) return;
-    this.#noticesShown = shown;
-    const retry = { label: 'Try again', run: () => void this.#call.startMicrophone() };
-    const unblock = { label: 'Play the sound', run: () => void this.#call.unblockPlayback() };
-    this.#notices.replaceChildren(
-      ...(isPlaybackBlocked ? [notice('playbackBlocked', PLAYBACK_BLOCKED, unblock)] : []),
-      ...(microphoneFault
-        ? [
-            notice(
-              `microphone-${microphoneFault}`,
-              MICROPHONE_SENTENCES[microphoneFault],
-              microphoneFault === 'forbidden' ? undefined : retry,
-            ),
-          ]
-        : []),
-    );
-  }
-
-  #toggleMicrophone(): void {
-    if (this.#call.microphoneFault) void this.#call.startMicrophone();
-    else void this.#call.setMuted(!this.#call.muted);
+    this.root.dataset.connection = state;
   }
 }
 
-function muteLabel(muted: boolean, isMissing: boolean): string {
-  if (isMissing) return 'No mic';
-  return muted ? 'Unmute' : 'Mute';
-}
-
-function control(key: string, click: () => void): HTMLButtonElement {
-  return element('button', { type: 'button', class: 'control', click, ...(key ? { 'aria-keyshortcuts': key } : {}) });
-}
-
-/** Gives a button its icon and label; it is left alone where it has them already, so that it keeps the focus ring. */
-function dress(button: HTMLButtonElement, name: IconName, label: string): void {
-  if (button.dataset.label === label) return;
-  button.dataset.label = label;
-  button.replaceChildren(icon(name), element('span', {}, label));
+/** A button that copies the room's link. */
+function copyButton(room: string): HTMLButtonElement {
+  const button = element('button', { type: 'button', class: 'button copy', click: () => void copyLink(button, room) });
+  button.append(icon('link'), element('span', {}, 'Copy link'));
+  return button;
 }
 
 /** Copies the room's link without the token: that is for one person only. */

@@ -29,7 +29,7 @@ export class EntranceView {
       { class: 'card', novalidate: true },
       element('img', { class: 'logo', src: '/favicon.svg', alt: '', width: '52', height: '52' }),
       element('h1', {}, 'Join a room and talk'),
-      element('p', { class: 'quiet' }, 'Everyone who opens the same room hears each other.'),
+      element('p', { class: 'quiet' }, 'Everyone who opens the same room hears and sees each other.'),
       ...(fault ? [notice(fault.kind, fault.sentence)] : []),
       field('Your name', this.#name, this.#name.readOnly ? 'Your token says who you are.' : ''),
       field('Room', this.#room, ''),

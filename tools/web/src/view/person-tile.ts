@@ -1,32 +1,39 @@
-// One person in the room: a picture of initials, the name, and what they are doing. A video will take the picture's place.
+// One person in the room: the camera's picture, or else initials; the name, and what they are doing.
 
-import type { Participant } from '../room';
+import { shownOf, type Participant } from '../room';
 import { element, icon } from './element';
+import { Picture } from './picture';
 
-export class Tile {
+export class PersonTile {
   readonly root: HTMLElement;
   readonly #status = element('span', { class: 'tile-status' });
   readonly #badges = element('span', { class: 'badges', 'aria-hidden': 'true' });
+  readonly #picture: Picture;
 
   constructor({ userId, isSelf }: Participant) {
+    this.#picture = new Picture(userId, 'camera', isSelf ? 'Your camera' : `Camera of ${userId}`);
+    this.#picture.onChange = () => this.#showPictureState();
+    if (isSelf) this.#picture.root.classList.add('mirrored');
     const avatar = element('div', { class: 'avatar', 'aria-hidden': 'true' }, initials(userId));
     avatar.style.setProperty('--hue', String(hue(userId)));
     this.root = element(
       'li',
       { class: 'tile', 'data-user': userId },
-      element('div', { class: 'tile-media' }, avatar),
+      element('div', { class: 'tile-media' }, avatar, this.#picture.root),
       element(
         'div',
         { class: 'tile-line' },
         element('span', { class: 'tile-name', title: userId }, userId),
         ...(isSelf ? [element('span', { class: 'tag' }, 'you')] : []),
+        this.#status,
         this.#badges,
       ),
-      this.#status,
     );
   }
 
   update(participant: Participant): void {
+    this.#picture.show(shownOf(participant, 'camera'));
+    this.#showPictureState();
     const { state, speaking } = participant;
     const muted = state.muted || state.serverMuted;
     const deafened = state.deafened || state.serverDeafened;
@@ -42,17 +49,26 @@ export class Tile {
       ...(deafened ? [icon('headphonesOff')] : []),
     );
   }
+
+  /** Lets go of the picture; the tile is gone from the page. */
+  close(): void {
+    this.#picture.show(null);
+  }
+
+  #showPictureState(): void {
+    this.root.dataset.picture = this.#picture.state;
+  }
 }
 
 /** The one thing most worth saying of someone. */
 function statusOf(participant: Participant, muted: boolean, deafened: boolean): { kind: string; text: string } {
-  const streams = [...participant.streams.values()].filter(({ kind }) => kind === 'audio');
-  const isFlowing = streams.some(({ received, paused }) => received === 'yes' && !paused);
+  const voice = [...participant.streams.values()].find(({ source }) => source === 'mic');
   if (deafened) return { kind: 'deafened', text: muted ? 'Deafened and muted' : 'Deafened: hears nobody' };
   if (muted) return { kind: 'muted', text: 'Muted' };
   if (participant.speaking) return { kind: 'speaking', text: 'Speaking' };
+  const isFlowing = voice?.received === 'yes' && !voice.paused;
   if (participant.isSelf || isFlowing) return { kind: 'connected', text: 'Connected' };
-  return streams.length > 0 ? { kind: 'connecting', text: 'Connecting…' } : { kind: 'listening', text: 'Listening' };
+  return voice ? { kind: 'connecting', text: 'Connecting…' } : { kind: 'listening', text: 'Listening' };
 }
 
 /** The first letters of the first two words, else the first two letters. */

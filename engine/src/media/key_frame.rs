@@ -1,0 +1,109 @@
+//! When a publisher is asked for a key frame: once for all who want one, not too often, and again where none comes.
+
+use std::time::{Duration, Instant};
+
+/// The least time from one key frame to the request for the next. A key frame is some ten times as large as another: more
+/// of them would cost everybody's quality whenever somebody comes.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long a request may take to be answered: a round trip over half the globe and an encoder's next frame.
+const ANSWER_TIME: Duration = Duration::from_millis(300);
+
+/// Tries at that pace; more is no lost request but a publisher that does not answer.
+const QUICK_TRIES: u32 = 3;
+
+/// Tries in all for one wish; the next who wants one begins anew.
+const TRIES_MAX: u32 = 10;
+
+/// The key frames of one encoding.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct KeyFrames {
+    /// Requests made since somebody wanted one; `None` where nobody does.
+    tries: Option<u32>,
+    asked_at: Option<Instant>,
+    came_at: Option<Instant>,
+}
+
+impl KeyFrames {
+    /// Somebody needs one to go on.
+    pub fn want(&mut self) {
+        if self.tries.is_none_or(|tries| tries >= TRIES_MAX) {
+            self.tries = Some(0);
+        }
+    }
+
+    /// One has begun.
+    pub fn on_key_frame(&mut self, now: Instant) {
+        self.tries = None;
+        self.came_at = Some(now);
+    }
+
+    /// When the publisher is to be asked.
+    pub fn next_at(&self, now: Instant) -> Option<Instant> {
+        let tries = self.tries.filter(|&tries| tries < TRIES_MAX)?;
+        let patience = if tries < QUICK_TRIES { ANSWER_TIME } else { INTERVAL };
+        let after_try = self.asked_at.map(|at| at + if tries == 0 { ANSWER_TIME } else { patience });
+        let after_frame = self.came_at.map(|at| at + INTERVAL);
+        after_try.max(after_frame).or(Some(now))
+    }
+
+    /// Whether to ask now; if so, that counts as a try.
+    pub fn take_request(&mut self, now: Instant) -> bool {
+        let is_due = self.next_at(now).is_some_and(|at| at <= now);
+        if is_due {
+            self.tries = self.tries.map(|tries| tries + 1);
+            self.asked_at = Some(now);
+        }
+        is_due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STEP: Duration = Duration::from_millis(10);
+
+    /// The times in ms at which a publisher is asked that answers after `answer`, if at all, while somebody wants a key
+    /// frame all the time that `is_wanted` says.
+    fn asked(answer: Option<Duration>, seconds: u32, is_wanted: impl Fn(u32) -> bool) -> Vec<u32> {
+        let start = Instant::now();
+        let mut key_frames = KeyFrames::default();
+        let mut asked = Vec::new();
+        let mut answers_at = None;
+        for ms in (0..seconds * 1000).step_by(STEP.as_millis() as usize) {
+            let now = start + Duration::from_millis(u64::from(ms));
+            if answers_at.is_some_and(|at| at <= now) {
+                key_frames.on_key_frame(now);
+                answers_at = None;
+            }
+            if is_wanted(ms) {
+                key_frames.want();
+            }
+            if key_frames.take_request(now) {
+                asked.push(ms);
+                answers_at = answers_at.or(answer.map(|answer| now + answer));
+            }
+        }
+        asked
+    }
+
+    #[test]
+    fn the_first_wish_is_passed_on_at_once_and_all_others_cost_one_key_frame_a_second() {
+        let answer = Some(Duration::from_millis(50));
+        assert_eq!(asked(answer, 3, |ms| ms == 0), [0]);
+        assert_eq!(asked(answer, 4, |_| true), [0, 1050, 2100, 3150]);
+    }
+
+    #[test]
+    fn a_request_that_is_not_answered_is_repeated_quickly_then_slowly_and_at_last_given_up() {
+        let times = asked(None, 60, |ms| ms == 0);
+        assert_eq!(times[..5], [0, 300, 600, 1600, 2600]);
+        assert_eq!(times.len(), TRIES_MAX as usize);
+    }
+
+    #[test]
+    fn a_publisher_that_never_answers_is_not_flooded_however_many_want() {
+        assert!(asked(None, 60, |_| true).len() <= 90);
+    }
+}

@@ -1,0 +1,108 @@
+// The people and the screens of a room, arranged in the room that the page has for them.
+
+import { arrange, GAP_PX } from '../layout';
+import { shownOf, type Participant } from '../room';
+import { announce, element, icon } from './element';
+import { PersonTile } from './person-tile';
+import { ScreenTile } from './screen-tile';
+
+export class Stage {
+  readonly root: HTMLElement;
+  readonly #screens = element('ul', { class: 'screens', 'aria-label': 'Shared screens' });
+  readonly #people = element('ul', { class: 'tiles', 'aria-label': 'People in the room' });
+  readonly #invitation: HTMLElement;
+  readonly #personTiles = new Map<string, PersonTile>();
+  readonly #screenTiles = new Map<string, ScreenTile>();
+  #arrangedFor = '';
+
+  /** `copyButton` stands where somebody who is alone looks for it. */
+  constructor(copyButton: HTMLButtonElement) {
+    this.#invitation = element(
+      'li',
+      { class: 'invitation' },
+      icon('people'),
+      element('p', {}, element('strong', {}, 'Nobody else is here yet')),
+      element('p', { class: 'quiet' }, 'Send the link to whom you want to talk to.'),
+      copyButton,
+    );
+    this.root = element('div', { class: 'stage' }, this.#screens, this.#people);
+    this.root.style.setProperty('--gap', `${GAP_PX}px`);
+    new ResizeObserver(() => this.#arrange()).observe(this.root);
+  }
+
+  /** Brings the tiles up to who is there and what they show. */
+  update(participants: ReadonlyMap<string, Participant>): void {
+    this.#updatePeople(participants);
+    this.#updateScreens(participants);
+    if (participants.size === 1) this.#people.append(this.#invitation);
+    else this.#invitation.remove();
+    this.#arrange();
+  }
+
+  #updatePeople(participants: ReadonlyMap<string, Participant>): void {
+    for (const [userId, tile] of this.#personTiles) {
+      if (participants.has(userId)) continue;
+      remove(this.#personTiles, userId, tile);
+      announce(`${userId} has left`);
+    }
+    for (const participant of participants.values()) {
+      let tile = this.#personTiles.get(participant.userId);
+      if (!tile) {
+        tile = new PersonTile(participant);
+        this.#personTiles.set(participant.userId, tile);
+        this.#people.append(tile.root);
+        if (!participant.isSelf) announce(`${participant.userId} is here`);
+      }
+      tile.update(participant);
+    }
+  }
+
+  #updateScreens(participants: ReadonlyMap<string, Participant>): void {
+    for (const [userId, tile] of this.#screenTiles) {
+      const participant = participants.get(userId);
+      if (participant && shownOf(participant, 'screen')) continue;
+      remove(this.#screenTiles, userId, tile);
+      announce(participant?.isSelf ? 'Your screen is no longer shared' : `${userId} has stopped sharing a screen`);
+    }
+    for (const participant of participants.values()) {
+      const { userId, isSelf } = participant;
+      if (!shownOf(participant, 'screen')) continue;
+      let tile = this.#screenTiles.get(userId);
+      if (!tile) {
+        tile = new ScreenTile(participant);
+        this.#screenTiles.set(userId, tile);
+        // One's own screen is in view already; it needs no stage.
+        if (isSelf) this.#personTiles.get(userId)?.root.after(tile.root);
+        else this.#screens.append(tile.root);
+        announce(isSelf ? 'Your screen is shared' : `${userId} shares a screen`);
+      }
+      tile.update(participant);
+    }
+  }
+
+  /** Gives everything its size; nothing happens where nothing has changed. */
+  #arrange(): void {
+    const area = { width: this.root.clientWidth, height: this.root.clientHeight };
+    if (area.width === 0 || area.height === 0) return;
+    const people = this.#people.childElementCount;
+    const screens = this.#screens.childElementCount;
+    const arrangedFor = [area.width, area.height, people, screens].join();
+    if (arrangedFor === this.#arrangedFor) return;
+    this.#arrangedFor = arrangedFor;
+    const { arrangement, person, screen, columnWidth } = arrange(area, people, screens);
+    const { dataset, style } = this.root;
+    dataset.arrangement = arrangement;
+    this.#screens.hidden = screens === 0;
+    style.setProperty('--person-width', `${person.width}px`);
+    style.setProperty('--person-height', `${person.height}px`);
+    style.setProperty('--screen-width', `${screen.width}px`);
+    style.setProperty('--screen-height', `${screen.height}px`);
+    style.setProperty('--column-width', `${columnWidth}px`);
+  }
+}
+
+function remove(tiles: Map<string, PersonTile | ScreenTile>, userId: string, tile: PersonTile | ScreenTile): void {
+  tile.close();
+  tile.root.remove();
+  tiles.delete(userId);
+}
