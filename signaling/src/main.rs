@@ -16,7 +16,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use shard_protocol::{Command, Event};
 use signaling::addresses::{self, AddressRequest};
 use signaling::auth::Verifier;
-use signaling::config::{Cli, CliCommand, Config, resolve_secret};
+use signaling::config::{Cli, CliCommand, Config, Secret, TokenArgs, TokenConfig};
 use signaling::http::{self, SOCKETS_MAX, Service};
 use signaling::metrics::Metrics;
 use signaling::room::{Rooms, RoomsConfig};
@@ -45,16 +45,16 @@ fn main() -> ExitCode {
         tracing_subscriber::EnvFilter::builder().with_default_directive(tracing::Level::INFO.into()).from_env_lossy();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(stderr().is_terminal()).init();
     let outcome = match &cli.command {
-        Some(CliCommand::Token(args)) => resolve_secret(cli.serve.clone(), environment)
+        Some(CliCommand::Token(args)) => TokenConfig::resolve(cli.serve.clone(), environment)
             .map_err(Failure::from)
-            .and_then(|secret| Ok(print(token::mint(args, &secret)?)?)),
+            .and_then(|config| print_token(args, &config)),
         None => Config::resolve(cli.serve, environment).map_err(Failure::from).and_then(|config| run(&config)),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // Where even that cannot be written, the exit code says it.
-            let _ = writeln!(stderr(), "voice-service: {failure}");
+            let _ = writeln!(stderr(), "error: {failure}");
             ExitCode::FAILURE
         }
     }
@@ -67,9 +67,7 @@ fn run(config: &Config) -> Result<(), Failure> {
         return Ok(print(&plan)?);
     }
     let Some(secret) = &config.jwt_secret else { return Ok(()) };
-    if secret.is_weak() {
-        tracing::warn!("the secret is shorter than 32 bytes: make a longer one with `openssl rand -hex 32`");
-    }
+    warn_if_weak(secret);
     if !config.unused.is_empty() {
         tracing::warn!("not used by this release: {}", config.unused.join(", "));
     }
@@ -101,6 +99,21 @@ fn run(config: &Config) -> Result<(), Failure> {
     drop(runtime);
     threads.join();
     served
+}
+
+/// Prints the token alone on standard output, for programs; on standard error the link with it, for people.
+fn print_token(args: &TokenArgs, config: &TokenConfig) -> Result<(), Failure> {
+    let token = token::mint(args, &config.secret)?;
+    warn_if_weak(&config.secret);
+    print(&token)?;
+    writeln!(stderr(), "{}", token::describe_link(config, args, &token))?;
+    Ok(())
+}
+
+fn warn_if_weak(secret: &Secret) {
+    if secret.is_weak() {
+        tracing::warn!("the secret is shorter than 32 bytes: make a longer one with `openssl rand -hex 32`");
+    }
 }
 
 async fn serve(config: &Config, service: Arc<Service>, rooms: SharedRooms) -> Result<(), Failure> {

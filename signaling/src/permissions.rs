@@ -85,8 +85,10 @@ pub enum PermissionSource {
     /// Everybody may do everything: for development.
     Open,
     /// Redis; not available yet.
+    #[value(hide = true)]
     Redis,
     /// The API service; not available yet.
+    #[value(hide = true)]
     Http,
 }
 

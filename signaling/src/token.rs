@@ -1,11 +1,15 @@
-//! Tokens for development: `voice-service token`, and the link of `--dev`.
+//! Tokens for development and trials: `voice-service token` with its link, and those that `--dev` hands out.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::auth::NewToken;
-use crate::config::{Secret, TokenArgs};
+use crate::config::{Secret, TokenArgs, TokenConfig};
 use crate::permissions::Permissions;
 use crate::wire::UserId;
+
+/// The room that a link opens where nothing says which.
+const ROOM_DEFAULT: &str = "lobby";
 
 /// Why no token is made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +39,25 @@ pub fn mint(args: &TokenArgs, secret: &Secret) -> Result<String, TokenError> {
     };
     let lifetime = parse_lifetime(&args.expires_in).ok_or_else(|| TokenError::BadTime(args.expires_in.clone()))?;
     sign(&args.user, permissions, args.channels.as_deref(), lifetime, secret)
+}
+
+/// What to do with a token that [`mint`] made: the link of the web client with it, and how it changes behind a proxy.
+pub fn describe_link(config: &TokenConfig, args: &TokenArgs, token: &str) -> String {
+    let room = args.channels.iter().flatten().next().map_or(ROOM_DEFAULT, String::as_str);
+    let host = match config.page_ip.unwrap_or(Ipv4Addr::LOCALHOST.into()) {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    };
+    let port = match config.port {
+        0 => "PORT".to_owned(),
+        port => port.to_string(),
+    };
+    // Behind `#` the token stays in the browser, out of every server's log.
+    format!(
+        "Open http://{host}:{port}/#room={room}&token={token}\n\
+         Where people reach the service by another address, put that one in. Browsers let a page have a microphone or a \
+         camera over https:// and on localhost only."
+    )
 }
 
 /// Signs a token that lives for `lifetime` from now on.
@@ -95,6 +118,20 @@ mod tests {
         assert_eq!(identity.user.as_str(), "alice");
         assert_eq!(identity.grant.check(Permissions::MEMBER, "x", "lobby"), Ok(()));
         assert!(identity.grant.check(Permissions::CONNECT, "x", "other").is_err());
+    }
+
+    #[test]
+    fn the_link_leads_to_the_room_by_the_address_that_is_known() {
+        let link = |page_ip: Option<&str>, port, args: &TokenArgs| {
+            let page_ip = page_ip.map(|ip| ip.parse().unwrap());
+            describe_link(&TokenConfig { secret: Secret::random(), page_ip, port }, args, "a.b.c")
+        };
+        let local = link(None, 3003, &args("alice"));
+        assert!(local.starts_with("Open http://127.0.0.1:3003/#room=lobby&token=a.b.c\n"), "{local}");
+        let channels = Some(vec!["standup".into(), "x".into()]);
+        let elsewhere = link(Some("2001:db8::1"), 4000, &TokenArgs { channels, ..args("alice") });
+        assert!(elsewhere.starts_with("Open http://[2001:db8::1]:4000/#room=standup&token=a.b.c\n"), "{elsewhere}");
+        assert!(link(Some("192.0.2.1"), 0, &args("alice")).starts_with("Open http://192.0.2.1:PORT/#"));
     }
 
     #[test]

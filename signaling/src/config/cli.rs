@@ -14,9 +14,9 @@ Examples:
   JWT_SECRET=... voice-service --public-ip 203.0.113.7
       As clients on the internet reach it.
   voice-service --shards 4 --cpuset 2-5 --signal-cpuset 0-1 --dry-run
-      Shows which shard would run where, and ends.
+      Shows which shard would run where, on a host with six CPUs, and ends.
   JWT_SECRET=... voice-service token --user alice
-      Prints a token for alice.
+      Prints a token for alice, and on standard error the link that opens the web client with it.
 
 A flag counts more than its environment variable, that more than the configuration file, that more than the default.
 Secrets are no flags: JWT_SECRET, TURN_CREDENTIAL, or a file that --jwt-secret-file, --turn-credential-file names.";
@@ -36,7 +36,7 @@ pub struct Cli {
 /// What to do instead of serving.
 #[derive(Clone, Debug, Subcommand)]
 pub enum CliCommand {
-    /// Print a token for a user, signed with the service's secret.
+    /// Print a token for a user, signed with the service's secret, and on standard error a link with it.
     Token(TokenArgs),
 }
 
@@ -68,38 +68,38 @@ pub struct ServeArgs {
     pub jwt_secret_file: Option<PathBuf>,
 
     /// Port of HTTP and WebSocket; 0 for any free one [default: 3003].
-    #[arg(long, env = "PORT")]
+    #[arg(long, env = "PORT", global = true, value_parser = read_port)]
     pub port: Option<u16>,
     /// Address of HTTP and WebSocket [default: all; with --dev 127.0.0.1].
-    #[arg(long, value_name = "IP", env = "HTTP_IP")]
+    #[arg(long, value_name = "IP", env = "HTTP_IP", global = true)]
     pub http_ip: Option<IpAddr>,
     /// Address and port for /metrics alone [default: /metrics is on the port of HTTP].
     #[arg(long, value_name = "IP:PORT", env = "METRICS_LISTEN")]
     pub metrics_listen: Option<SocketAddr>,
     /// WebSockets at one time; more are answered 503 [default: 4096].
-    #[arg(long, value_name = "COUNT", env = "MAX_CONNECTIONS")]
+    #[arg(long, value_name = "COUNT", env = "MAX_CONNECTIONS", value_parser = read_count)]
     pub max_connections: Option<usize>,
 
     /// Address that media is received on [default: all].
     #[arg(long, value_name = "IP", env = "LISTEN_IP")]
     pub listen_ip: Option<IpAddr>,
     /// Addresses that clients are told, with commas between [default: every address of the host; with --dev loopback too].
-    #[arg(long, value_name = "IP", env = "PUBLIC_IP", value_delimiter = ',')]
+    #[arg(long, value_name = "IP", env = "PUBLIC_IP", value_delimiter = ',', global = true)]
     pub public_ip: Option<Vec<IpAddr>>,
     /// First UDP port of media [default: 40000].
-    #[arg(long, value_name = "PORT", env = "RTC_MIN_PORT")]
+    #[arg(long, value_name = "PORT", env = "RTC_MIN_PORT", value_parser = read_port)]
     pub rtc_min_port: Option<u16>,
     /// Last UDP port of media [default: 49999].
-    #[arg(long, value_name = "PORT", env = "RTC_MAX_PORT")]
+    #[arg(long, value_name = "PORT", env = "RTC_MAX_PORT", value_parser = read_port)]
     pub rtc_max_port: Option<u16>,
 
     /// The most that one participant may send in bit/s [default: what its streams may together, 128000 for each sound, 2150000
     /// for a camera, 4000000 for a screen].
-    #[arg(long, value_name = "BPS", env = "MAX_INCOMING_BITRATE")]
+    #[arg(long, value_name = "BPS", env = "MAX_INCOMING_BITRATE", value_parser = read_bitrate)]
     pub max_incoming_bitrate: Option<u32>,
 
     /// Media shards [default: the CPUs of --cpuset, else those allowed less one].
-    #[arg(long, value_name = "COUNT", env = "SHARDS")]
+    #[arg(long, value_name = "COUNT", env = "SHARDS", value_parser = read_count)]
     pub shards: Option<usize>,
     /// CPUs of the shards, such as 0,2-5; each shard is pinned to one.
     #[arg(long, value_name = "CPUS", env = "CPUSET")]
@@ -121,21 +121,38 @@ pub struct ServeArgs {
     #[arg(long, value_name = "NAME", env = "NODE_ENV")]
     pub node_env: Option<String>,
 
-    /// Redis, for a copy of the rooms' state; not used yet. A password belongs into the environment variable.
-    #[arg(long, value_name = "URL", env = "REDIS_URL", hide_env_values = true)]
+    /// Redis, for a copy of the rooms' state. A password belongs into the environment variable.
+    #[arg(long, value_name = "URL", env = "REDIS_URL", hide_env_values = true, help_heading = UNUSED)]
     pub redis_url: Option<String>,
     /// A file that holds the URL of Redis.
-    #[arg(long, value_name = "FILE", env = "REDIS_URL_FILE")]
+    #[arg(long, value_name = "FILE", env = "REDIS_URL_FILE", help_heading = UNUSED)]
     pub redis_url_file: Option<PathBuf>,
-    /// User name of the TURN server; not used yet.
-    #[arg(long, value_name = "NAME", env = "TURN_USERNAME")]
+    /// User name of the TURN server.
+    #[arg(long, value_name = "NAME", env = "TURN_USERNAME", help_heading = UNUSED)]
     pub turn_username: Option<String>,
-    /// A file that holds the TURN server's credential; not used yet.
-    #[arg(long, value_name = "FILE", env = "TURN_CREDENTIAL_FILE")]
+    /// A file that holds the TURN server's credential.
+    #[arg(long, value_name = "FILE", env = "TURN_CREDENTIAL_FILE", help_heading = UNUSED)]
     pub turn_credential_file: Option<PathBuf>,
-    /// Port of the TURN server; not used yet.
-    #[arg(long, value_name = "PORT", env = "TURN_PORT")]
+    /// Port of the TURN server.
+    #[arg(long, value_name = "PORT", env = "TURN_PORT", value_parser = read_port, help_heading = UNUSED)]
     pub turn_port: Option<u16>,
+}
+
+/// Over the flags that name what is still to come.
+const UNUSED: &str = "Accepted, and not used yet";
+
+// What the standard library says of a text that is no number speaks of digits, not of what is wanted.
+
+fn read_port(text: &str) -> Result<u16, &'static str> {
+    text.parse().map_err(|_| "a port is a whole number from 0 to 65535")
+}
+
+fn read_count(text: &str) -> Result<usize, &'static str> {
+    text.parse().map_err(|_| "a count is a whole number, such as 2")
+}
+
+fn read_bitrate(text: &str) -> Result<u32, &'static str> {
+    text.parse().map_err(|_| "a bitrate is a whole number of bit/s below 2^32")
 }
 
 #[cfg(test)]
@@ -147,5 +164,20 @@ mod tests {
     #[test]
     fn the_flags_do_not_contradict_one_another() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused_with_what_is_wanted() {
+        for (flags, wanted) in [
+            (["--port", "abc"], "a whole number from 0 to 65535"),
+            (["--port", "70000"], "a whole number from 0 to 65535"),
+            (["--rtc-max-port", "-1"], "a whole number from 0 to 65535"),
+            (["--shards", "two"], "a whole number, such as 2"),
+            (["--max-incoming-bitrate", "2M"], "a whole number of bit/s"),
+        ] {
+            let [flag, value] = flags;
+            let refused = Cli::try_parse_from(["voice-service", &format!("{flag}={value}")]).unwrap_err().to_string();
+            assert!(refused.contains(wanted) && refused.contains(value), "{refused}");
+        }
     }
 }

@@ -106,6 +106,11 @@ pub enum ConfigError {
          name a file with --jwt-secret-file, or use --dev to try the service out"
     )]
     NoSecret,
+    #[error(
+        "no secret to sign the token with: set JWT_SECRET to the one that the service checks with, or name its file with \
+         --jwt-secret-file; a service that runs with --dev needs no such token, its page asks for one"
+    )]
+    NoSigningSecret,
     #[error("{} is empty: write the secret into it (`openssl rand -hex 32 > {0}`)", path.display())]
     EmptySecret { path: PathBuf },
     #[error("--dev is refused where NODE_ENV is `production`: unset one of them")]
@@ -195,13 +200,34 @@ impl Config {
     }
 }
 
-/// The secret alone, for minting a token.
-///
-/// # Errors
-/// There is none, or it cannot be read.
-pub fn resolve_secret(args: ServeArgs, environment: impl Fn(&str) -> Option<String>) -> Result<Secret, ConfigError> {
-    let file = args.config.as_deref().map(ConfigFile::read).transpose()?.unwrap_or_default();
-    read_secret(args.jwt_secret_file, file.jwt_secret_file, &environment)
+/// What a token is made with, and where the service is that takes it.
+#[derive(Clone, Debug)]
+pub struct TokenConfig {
+    /// What tokens are signed with.
+    pub secret: Secret,
+    /// The address that clients reach the service by, as far as it is known.
+    pub page_ip: Option<IpAddr>,
+    /// Its port; 0 where only the running service knows it.
+    pub port: u16,
+}
+
+impl TokenConfig {
+    /// Brings together what a token and its link need; of the same sources as [`Config::resolve`].
+    ///
+    /// # Errors
+    /// There is no secret, or it cannot be read.
+    pub fn resolve(args: ServeArgs, environment: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let file = args.config.as_deref().map(ConfigFile::read).transpose()?.unwrap_or_default();
+        let secret = match read_secret(args.jwt_secret_file, file.jwt_secret_file, &environment) {
+            Err(ConfigError::NoSecret) => Err(ConfigError::NoSigningSecret),
+            secret => secret,
+        }?;
+        let public_ips = args.public_ip.or(file.public_ip.map(file::OneOrMany::into_vec)).unwrap_or_default();
+        let http_ip = args.http_ip.or(file.http_ip).filter(|ip| !ip.is_unspecified());
+        let port = args.port.or(file.port).unwrap_or(PORT_DEFAULT);
+        // Pages come from where HTTP is served; an address of its own there is the only one that answers.
+        Ok(Self { secret, page_ip: http_ip.or(public_ips.first().copied()), port })
+    }
 }
 
 /// A file named by flag or environment, else the variable itself, else a file named by the configuration.
@@ -257,12 +283,16 @@ fn check_redis_url(
 
 fn unused(args: &ServeArgs, file: &ConfigFile, environment: impl Fn(&str) -> Option<String>) -> Vec<&'static str> {
     let redis = args.redis_url.is_some() || args.redis_url_file.is_some();
-    let turn_credential = args.turn_credential_file.is_some() || environment("TURN_CREDENTIAL").is_some();
+    let is_set = |name: &str| environment(name).is_some();
+    let turn_credential = args.turn_credential_file.is_some() || is_set("TURN_CREDENTIAL");
     let given = [
         ("REDIS_URL", redis || file.redis_url.is_some() || file.redis_url_file.is_some()),
         ("TURN_USERNAME", args.turn_username.is_some() || file.turn_username.is_some()),
         ("TURN_CREDENTIAL", turn_credential || file.turn_credential_file.is_some()),
         ("TURN_PORT", args.turn_port.is_some() || file.turn_port.is_some()),
+        // No flags, but what whoever has run another service with TURN is likely to set.
+        ("TURN_URL", is_set("TURN_URL")),
+        ("TURN_URLS", is_set("TURN_URLS")),
     ];
     given.into_iter().filter(|(_, is_given)| *is_given).map(|(name, _)| name).collect()
 }

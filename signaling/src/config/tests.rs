@@ -127,4 +127,31 @@ fn what_cannot_be_served_is_refused() {
 fn what_does_nothing_yet_is_named() {
     let config = resolve(&["--redis-url", "redis://host", "--turn-port", "3478"]).unwrap();
     assert_eq!(config.unused, ["REDIS_URL", "TURN_PORT"]);
+    let turn = |name: &str| name.starts_with("TURN_").then(|| "x".to_owned()).or_else(|| with_secret(name));
+    let config = Config::resolve(Cli::parse_from(["voice-service"]).serve, turn).unwrap();
+    assert_eq!(config.unused, ["TURN_CREDENTIAL", "TURN_URL", "TURN_URLS"]);
+}
+
+#[test]
+fn a_token_without_a_secret_is_refused_in_words_of_its_own() {
+    let args = || Cli::parse_from(["voice-service", "token", "--user", "alice"]).serve;
+    let refused = TokenConfig::resolve(args(), |_| None).unwrap_err();
+    assert!(matches!(refused, ConfigError::NoSigningSecret));
+    assert!(refused.to_string().contains("sign") && !refused.to_string().contains("check tokens"), "{refused}");
+}
+
+#[test]
+fn a_token_is_for_the_address_that_pages_are_served_at() {
+    let page = |flags: &[&str]| {
+        let flags = ["voice-service", "token", "--user", "alice"].iter().chain(flags).copied();
+        let config = TokenConfig::resolve(Cli::try_parse_from(flags).unwrap().serve, with_secret).unwrap();
+        (config.page_ip.map(|ip| ip.to_string()), config.port)
+    };
+    let ip = |text: &str| Some(text.to_owned());
+    assert_eq!(page(&[]), (None, 3003));
+    assert_eq!(page(&["--public-ip", "192.0.2.1,192.0.2.2", "--port", "4000"]), (ip("192.0.2.1"), 4000));
+    assert_eq!(page(&["--public-ip", "192.0.2.1", "--http-ip", "127.0.0.1"]), (ip("127.0.0.1"), 3003));
+    assert_eq!(page(&["--public-ip", "192.0.2.1", "--http-ip", "0.0.0.0"]), (ip("192.0.2.1"), 3003));
+    let file = Scratch::new("port = 5000\npublic-ip = [\"2001:db8::1\"]");
+    assert_eq!(page(&["--config", &file.path()]), (ip("2001:db8::1"), 5000));
 }

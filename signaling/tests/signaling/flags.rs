@@ -13,6 +13,9 @@ fn help_tells_defaults_and_examples() {
         assert!(help.contains(part), "{part} is missing");
     }
     assert!(!help.contains("--jwt-secret "), "secrets are no flags");
+    assert!(help.contains("- open:") && !help.contains("- redis:") && !help.contains("- http:"), "{help}");
+    let (_, unused) = help.split_once("Accepted, and not used yet").unwrap();
+    assert!(unused.contains("--redis-url") && unused.contains("--turn-port"), "{unused}");
 }
 
 #[test]
@@ -48,9 +51,11 @@ fn what_the_host_cannot_do_is_refused_with_its_cause() {
         (&["--dev", "--http-ip", "0.0.0.0"], "loopback"),
         (&["--jwt-secret-file", "/nowhere"], "/nowhere"),
         (&["--config", "/nowhere"], "/nowhere"),
+        (&["--port", "abc"], "a whole number from 0 to 65535"),
     ] {
         let refused = run(flags, &secret);
         assert!(!refused.status.success(), "{flags:?}");
+        assert!(text(&refused.stderr).starts_with("error: "), "{flags:?}: {}", text(&refused.stderr));
         assert!(text(&refused.stderr).contains(part), "{flags:?}: {}", text(&refused.stderr));
     }
 }
@@ -69,12 +74,27 @@ fn the_environment_says_what_flags_say_and_a_flag_counts_more() {
 
 #[test]
 fn a_token_needs_the_secret_and_a_sensible_user() {
-    assert!(!run(&["token", "--user", "alice"], &[]).status.success());
+    let refused = run(&["token", "--user", "alice"], &[]);
+    assert!(!refused.status.success());
+    assert!(text(&refused.stderr).contains("no secret to sign the token with"), "{}", text(&refused.stderr));
     let secret = [("JWT_SECRET", SECRET)];
     assert!(!run(&["token", "--user", "a b"], &secret).status.success());
     let printed = run(&["token", "--user", "alice", "--expires-in", "1h"], &secret);
     assert!(printed.status.success());
     assert_eq!(text(&printed.stdout).trim().split('.').count(), 3);
+}
+
+#[test]
+fn a_token_comes_alone_on_standard_output_and_in_a_link_on_standard_error() {
+    let arguments = ["token", "--user", "alice", "--public-ip", "192.0.2.1", "--port", "4000"];
+    let printed = run(&arguments, &[("JWT_SECRET", SECRET)]);
+    let token = text(&printed.stdout).trim_end().to_owned();
+    assert_eq!((token.lines().count(), token.split('.').count()), (1, 3));
+    let told = text(&printed.stderr);
+    assert!(told.contains(&format!("http://192.0.2.1:4000/#room=lobby&token={token}\n")), "{told}");
+    assert!(!told.contains("shorter than 32 bytes"), "{told}");
+    let weak = text(&run(&arguments, &[("JWT_SECRET", "short")]).stderr);
+    assert!(weak.contains("shorter than 32 bytes"), "{weak}");
 }
 
 #[test]
