@@ -370,15 +370,15 @@ impl Shard {
             let Some(consumer) = consumers.get_mut(consumer_key).filter(|consumer| consumer.is_flowing()) else {
                 continue;
             };
+            let Some(receiver) = peers.get_mut(consumer.transport) else { continue };
             if !consumer.admits(&incoming, target) {
-                is_waited_for |= encoding == target;
+                // Whoever cannot be reached is no reason to ask.
+                is_waited_for |= encoding == target && receiver.transport.departure().is_some();
                 continue;
             }
             is_kept = true;
-            if let Some(receiver) = peers.get_mut(consumer.transport) {
-                let staged = Staged { incoming: place, consumer: consumer_key };
-                self.staging.push(consumer.transport, &mut receiver.queue, staged);
-            }
+            let staged = Staged { incoming: place, consumer: consumer_key };
+            self.staging.push(consumer.transport, &mut receiver.queue, staged);
         }
         if is_waited_for {
             // Somebody could not begin with this packet, be it that the key frame's first is lost or was too late.
