@@ -249,12 +249,12 @@ fn a_million_packets_of_pictures_are_forwarded_repaired_and_reported_on_without_
     let repaired = u64::from(u32::from(cameras[0].rtx_sequence - 200) / 3) * CAMERAS as u64;
     assert!(stats.rtp_out > 1_000_000, "{} copies", stats.rtp_out);
     assert!(repaired > 500, "{repaired} packets came as retransmissions");
-    assert_eq!(stats.drops.count(DropReason::RtxDuplicate), repaired, "the second of each");
+    assert_eq!(stats.drops.count(DropReason::RtxUnwanted), repaired, "the second of each");
     let again: u32 = viewers.iter().map(|viewer| viewer.retransmissions).sum();
     assert!(again > 10_000, "{again} packets were sent again");
     // Requests for packets every 160 ms, arrivals every 100 ms, reports every second.
     assert!(feedback > 15 * CAMERAS as u64 * u64::from(ROUNDS) / 50, "{feedback} datagrams of feedback");
-    let expected = [DropReason::RtxDuplicate, DropReason::RetransmissionRefused];
+    let expected = [DropReason::RtxUnwanted, DropReason::RetransmissionRefused];
     for reason in DropReason::ALL {
         assert!(stats.drops.count(reason) == 0 || expected.contains(&reason), "{reason:?}: {stats:?}");
     }
