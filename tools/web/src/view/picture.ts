@@ -1,5 +1,5 @@
-// A moving picture. It is seen from its first frame on: nobody looks at something black, or at a picture that stands still
-// because its sender is resting.
+// A moving picture. It is seen from its first frame on: nobody looks at something black, or at a picture that stands
+// still because its sender is resting.
 
 import type { PictureSource, Shown } from '../room';
 import { element } from './element';
