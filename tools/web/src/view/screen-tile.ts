@@ -41,7 +41,7 @@ export class ScreenTile {
 
   /** Lets go of the picture; the tile is gone from the page. */
   close(): void {
-    this.#picture.show(null);
+    this.#picture.close();
   }
 
   #showState(): void {
