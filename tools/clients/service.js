@@ -9,7 +9,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { eventually } from './eventually.js';
 
-const BINARY = fileURLToPath(new URL('../../target/release/voice-service', import.meta.url));
+const BINARY = process.env.VOICE_SERVICE ?? fileURLToPath(new URL('../../target/release/voice-service', import.meta.url));
 
 /** Media ports below the kernel's ephemeral range, where no other program's socket turns up by chance. */
 const RTC_PORT_FIRST = 20_000;
