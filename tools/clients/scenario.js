@@ -5,6 +5,7 @@ import path from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { launchChromium, launchFirefox } from './browsers.js';
+import { Caller } from './caller.js';
 import { Participant } from './participant.js';
 import { Service } from './service.js';
 import { SoundCard } from './sound.js';
@@ -58,6 +59,21 @@ class Stage {
   async join(userId, room, kind) {
     const person = await this.person(userId, kind);
     await person.join(this.link(userId, room));
+    return person;
+  }
+
+  /** Someone without the web client who has not joined yet, with pictures and tones of their own. */
+  async caller(userId, kind = 'chromium') {
+    const person = await Caller.open(await browser(kind), { userId, index: this.people.length });
+    this.people.push(person);
+    await person.load(this.service);
+    return person;
+  }
+
+  /** The same in a room. */
+  async call(userId, room, kind) {
+    const person = await this.caller(userId, kind);
+    await person.join(room);
     return person;
   }
 
