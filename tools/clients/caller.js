@@ -83,6 +83,11 @@ export class Caller extends Person {
     return this.tell('look');
   }
 
+  /** What is received of a user and flows. */
+  async streamsOf(userId) {
+    return (await this.look()).filter((stream) => stream.userId === userId && stream.resumedAt !== null);
+  }
+
   /**
    * Waits until of each of these, and of nobody else, exactly the own pictures are read, one after the other, for more
    * than a second.

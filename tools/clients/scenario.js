@@ -25,18 +25,23 @@ after(async () => {
 });
 
 function browser(kind) {
-  if (!browsers.has(kind)) browsers.set(kind, kind === 'firefox' ? launchFirefoxWithSound() : launchChromium());
+  if (!browsers.has(kind)) browsers.set(kind, launchWithSound(kind === 'firefox' ? launchFirefox : launchChromium));
   return browsers.get(kind);
 }
 
-async function launchFirefoxWithSound() {
-  soundCard = SoundCard.start();
-  return launchFirefox((await soundCard).environment);
+async function launchWithSound(launch) {
+  soundCard ??= SoundCard.start();
+  return launch((await soundCard).environment);
 }
 
 /** What a scenario has at hand. */
 class Stage {
   people = [];
+
+  /** Says something in the report of the test. */
+  diagnostic(text) {
+    this.context.diagnostic(text);
+  }
 
   /** Someone who has not joined yet, with tones of their own. */
   async person(userId, kind = 'chromium') {
@@ -94,6 +99,7 @@ class Stage {
 export function scenario(name, { shards = 1 }, play) {
   test(`${name} (${shards} ${shards === 1 ? 'shard' : 'shards'})`, async (context) => {
     const stage = new Stage();
+    stage.context = context;
     stage.service = await Service.start({ shards });
     try {
       await play(stage);

@@ -2,11 +2,14 @@
 
 import { Call } from './call.js';
 import { Easel } from './easel.js';
+import { Metronome } from './metronome.js';
 import { codecsOf, connectPair } from './pair.js';
+import { Stopwatch } from './stopwatch.js';
 import { Viewer } from './viewer.js';
 
 const call = new Call();
 const easels = new Map();
+const stopwatches = new Map();
 let pair = null;
 
 globalThis.caller = {
@@ -30,6 +33,22 @@ globalThis.caller = {
     const [track] = (await instruments.toneStream(tones)).getAudioTracks();
     return absolute(await call.publish({ source, track }));
   },
+
+  /** Sends a flash and a beep once a second, as camera and microphone, and takes their times before they are sent. */
+  async beat(userId) {
+    const metronome = await Metronome.start();
+    await call.publish({ source: 'camera', track: metronome.picture });
+    await call.publish({ source: 'mic', track: metronome.sound });
+    stopwatches.set(userId, await Stopwatch.start(metronome.video, metronome.sound));
+  },
+
+  /** Begins to take the times of someone's flashes and beeps as they arrive here. */
+  async takeTimesOf(userId) {
+    const [camera, microphone] = ['camera', 'mic'].map((source) => call.stream(userId, source));
+    stopwatches.set(userId, await Stopwatch.start(camera.element, microphone.consumer.track));
+  },
+
+  timesOf: (userId) => ({ flashes: stopwatches.get(userId).flashes, beeps: stopwatches.get(userId).beeps }),
 
   /** Sends pictures with another number, of another track, in the place of those that are sent. */
   async replacePicture({ source, number }) {
