@@ -117,7 +117,7 @@ export class Caller extends Person {
     await eventually(`${this.userId} sees nothing new of ${userId}`, async () => {
       await this.tell('forget');
       await new Promise((resolve) => setTimeout(resolve, 1_500));
-      const { frames } = (await this.#seen())[`${userId} ${source}`];
+      const { frames } = await this.seenOf({ userId }, source);
       assert.equal(frames, 0);
       return true;
     });
@@ -149,6 +149,11 @@ export class Caller extends Person {
       const stream = (await this.look()).find((entry) => entry.userId === userId && entry.source === source);
       return stream?.firstAt && stream;
     });
+  }
+
+  /** What was seen of a stream since `forget`. */
+  async seenOf({ userId }, source = 'camera') {
+    return (await this.#seen())[`${userId} ${source}`] ?? NOTHING_SEEN;
   }
 
   async #seen() {

@@ -27,7 +27,7 @@ export class Call {
     const signaling = new Signaling(url, token);
     this.#signaling = signaling;
     const { rtpCapabilities } = await signaling.greeted;
-    this.#device = await Device.factory();
+    this.#device = await Device.factory(isSecureContext ? {} : { handlerName: handlerName() });
     await this.#device.load({ routerRtpCapabilities: rtpCapabilities });
     const early = [];
     signaling.onPush = (push) => early.push({ push, at: performance.now() });
@@ -175,6 +175,11 @@ export class Call {
     });
     return transport;
   }
+}
+
+/** Pages of another machine without TLS are not told what the browser is; mediasoup-client's names of the newest ones. */
+function handlerName() {
+  return navigator.userAgent.includes('Firefox') ? 'Firefox120' : 'Chrome111';
 }
 
 function codecsOf({ codecs }) {

@@ -14,6 +14,8 @@ const run = promisify(execFile);
 const CALLERS = { address: '198.18.1.2', router: '198.18.1.1' };
 const SERVICE = { address: '198.18.2.2', router: '198.18.2.1' };
 const PREFIX_LENGTH = 24;
+/** The variable that tells a script inside what is around it. */
+const NAMES = 'VOICE_NETWORK';
 /** Losses are told in thousandths. */
 const PARTS = 1_000;
 
@@ -32,7 +34,7 @@ export class LossyNetwork {
       for (const name of [callers, router, service]) await ip('netns', 'add', name);
       await network.#connect(callers, CALLERS, 'left');
       await network.#connect(service, SERVICE, 'right');
-      await inside(router, 'sysctl', '-qw', 'net.ipv4.ip_forward=1');
+      await inside(router, 'sh', '-c', 'echo 1 > /proc/sys/net/ipv4/ip_forward');
       await inside(router, 'nft', 'add table ip loss; add chain ip loss way { type filter hook forward priority 0; }');
     } catch (error) {
       await network.close();
@@ -44,7 +46,8 @@ export class LossyNetwork {
   /** From now on each packet is lost with this chance, in per cent, to a tenth. */
   async lose(percent) {
     const parts = Math.round((percent / 100) * PARTS);
-    await inside(this.#names.router, 'nft', `flush chain ip loss way; add rule ip loss way numgen random mod ${PARTS} < ${parts} counter drop; add rule ip loss way counter`);
+    const rules = [`numgen random mod ${PARTS} < ${parts} counter drop`, 'counter'].map((rule) => `add rule ip loss way ${rule}`);
+    await inside(this.#names.router, 'nft', ['flush chain ip loss way', ...rules].join('; '));
   }
 
   /** How many packets were lost, and how many came through, since `lose`. */
@@ -59,15 +62,23 @@ export class LossyNetwork {
     return ['ip', 'netns', 'exec', this.#names.service];
   }
 
-  /** Runs a Node script where the callers are, and gives what it printed. */
+  /** Runs a Node script where the callers are; it gets this network by `LossyNetwork.around`. Gives what it printed. */
   async runScript(...args) {
-    const [program, ...before] = ['ip', 'netns', 'exec', this.#names.callers, process.execPath];
-    const child = spawn(program, [...before, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const env = { ...process.env, [NAMES]: JSON.stringify(this.#names) };
+    const command = ['netns', 'exec', this.#names.callers, process.execPath, ...args];
+    const child = spawn('ip', command, { stdio: ['ignore', 'pipe', 'inherit'], env });
     let output = '';
     child.stdout.setEncoding('utf8').on('data', (text) => (output += text));
     const code = await new Promise((resolve, reject) => child.on('error', reject).on('close', resolve));
-    if (code !== 0) throw new Error(`${args[0]} ended with ${code}`);
+    if (code !== 0) throw new Error(`${args[0]} ended with ${code}: ${output}`);
     return output;
+  }
+
+  /** The network that this program runs in. */
+  static around() {
+    const network = new LossyNetwork();
+    network.#names = JSON.parse(process.env[NAMES]);
+    return network;
   }
 
   async close() {
