@@ -297,8 +297,13 @@ fn a_stream_goes_on_through_every_wrap_of_its_sequence_numbers() {
 #[test]
 fn a_bad_network_shows_the_listener_its_own_losses_and_never_a_frame_twice() {
     for seed in 0..20 {
-        let conditions =
-            Conditions { loss: 0.1, repeats: 0.1, delay: Duration::from_millis(30), jitter: Duration::from_millis(60) };
+        let conditions = Conditions {
+            loss: 0.1,
+            repeats: 0.1,
+            delay: Duration::from_millis(30),
+            jitter: Duration::from_millis(60),
+            bursts: None,
+        };
         let mut call = Call::new(seed, conditions);
         let mut random = StdRng::seed_from_u64(seed);
         let consumer = call.consumer;

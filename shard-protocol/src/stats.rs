@@ -42,8 +42,8 @@ pub enum DropReason {
     PayloadMalformed,
     /// RTX: a retransmission without its original number, or of a stream that has not begun.
     RtxMalformed,
-    /// RTX: a retransmission of what has come; browsers fill gaps with such.
-    RtxDuplicate,
+    /// RTX: a retransmission of what is not missed: it has come, and browsers fill gaps with such, or its stream has ended.
+    RtxUnwanted,
     /// RTP or RTCP before the transport has keys.
     SrtpNoKeys,
     /// SRTP or SRTCP: authentication failed.
@@ -85,7 +85,7 @@ impl DropReason {
         Self::RtpOverRate,
         Self::PayloadMalformed,
         Self::RtxMalformed,
-        Self::RtxDuplicate,
+        Self::RtxUnwanted,
         Self::SrtpNoKeys,
         Self::SrtpUnauthenticated,
         Self::SrtpReplayed,
@@ -117,7 +117,7 @@ impl DropReason {
             Self::RtpOverRate => "rtp_over_rate",
             Self::PayloadMalformed => "payload_malformed",
             Self::RtxMalformed => "rtx_malformed",
-            Self::RtxDuplicate => "rtx_duplicate",
+            Self::RtxUnwanted => "rtx_unwanted",
             Self::SrtpNoKeys => "srtp_no_keys",
             Self::SrtpUnauthenticated => "srtp_unauthenticated",
             Self::SrtpReplayed => "srtp_replayed",

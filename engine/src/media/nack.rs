@@ -79,6 +79,11 @@ impl NackList {
         }
     }
 
+    /// Whether `index` is missed.
+    pub fn contains(&self, index: PacketIndex) -> bool {
+        self.missing.binary_search_by_key(&index, |missing| missing.index).is_ok()
+    }
+
     /// When [`Self::take_due`] has something to give.
     pub fn next_at(&self) -> Option<Instant> {
         self.missing.iter().map(|missing| missing.due_at).min()
@@ -123,7 +128,9 @@ mod tests {
         let now = Instant::now();
         let mut list = NackList::default();
         list.on_step(PacketIndex(10), PacketIndex(13), now).unwrap();
+        assert!(list.contains(PacketIndex(11)) && !list.contains(PacketIndex(13)));
         list.on_straggler(PacketIndex(11));
+        assert!(!list.contains(PacketIndex(11)));
         assert!(due(&mut list, now + REORDERING_WAIT / 2).is_empty());
         assert_eq!(due(&mut list, now + REORDERING_WAIT), [12]);
         list.on_straggler(PacketIndex(12));

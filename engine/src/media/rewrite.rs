@@ -135,7 +135,8 @@ impl Mapping {
 #[derive(Clone, Copy, Debug)]
 struct Newest {
     mapped: Mapped,
-    pictures: PictureNumbers,
+    /// The newest that had numbers of a picture.
+    numbered: (PacketIndex, PictureNumbers),
     captured_at: Option<NtpTimestamp>,
     at: Instant,
 }
@@ -191,11 +192,15 @@ impl Rewriter {
         };
         mapping.index(arrival.index)?;
         let mapped = mapping.map(arrival.index, arrival.timestamp, arrival.pictures.unwrap_or_default());
-        if self.newest.is_none_or(|newest| mapped.index > newest.mapped.index) {
-            // A packet of mere padding has no numbers, and the next picture follows the one before it.
-            let numbered = self.newest.filter(|_| arrival.pictures.is_none()).map(|newest| newest.pictures);
-            let pictures = numbered.unwrap_or(mapped.pictures);
-            self.newest = Some(Newest { mapped, pictures, captured_at: arrival.captured_at, at: now });
+        // A packet of mere padding has no numbers, and may have overtaken the picture before it.
+        let known = self.newest.map(|newest| newest.numbered);
+        let numbered = match known {
+            Some(known) if arrival.pictures.is_none() || known.0 > mapped.index => known,
+            _ => (mapped.index, mapped.pictures),
+        };
+        match &mut self.newest {
+            Some(newest) if mapped.index <= newest.mapped.index => newest.numbered = numbered,
+            newest => *newest = Some(Newest { mapped, numbered, captured_at: arrival.captured_at, at: now }),
         }
         Some(mapped)
     }
@@ -203,9 +208,14 @@ impl Rewriter {
     /// Whether a packet that is not the newest of its stream may begin a run all the same, because all that overtook it can
     /// still be had: it is newer than whatever of the stream went out.
     pub fn is_ahead(&self, arrival: Arrival) -> bool {
-        let (Some(mapping), Some(newest)) = (self.mapping, self.newest) else { return true };
-        let forwarded = mapping.first_in.0 + (newest.mapped.index.0 - mapping.first_out.0);
-        mapping.id.clock == arrival.id.clock && arrival.index.0 > forwarded
+        let mut end = self.newest.map(|newest| newest.mapped.index.next());
+        for mapping in self.mapping.iter().chain(self.past.iter().rev()) {
+            let Some(end_out) = end.replace(mapping.first_out) else { return true };
+            if mapping.id.clock == arrival.id.clock {
+                return arrival.index.0 >= mapping.first_in.0 + (end_out.0 - mapping.first_out.0);
+            }
+        }
+        true
     }
 
     /// Where the copy with the number `sequence` came from, or would have; `None` for one that is not sent yet, or longer
@@ -267,7 +277,8 @@ impl Rewriter {
             }
         };
         let pictures = arrival.pictures.unwrap_or_default();
-        let following = self.newest.map(|newest| newest.pictures.plus(PictureNumbers { picture_id: 1, tl0_index: 1 }));
+        let following =
+            self.newest.map(|newest| newest.numbered.1.plus(PictureNumbers { picture_id: 1, tl0_index: 1 }));
         let picture_offset = following.unwrap_or(pictures).minus(pictures);
         let mapping = Mapping { id: arrival.id, first_in: arrival.index, first_out, timestamp_offset, picture_offset };
         if let Some(ended) = self.mapping.replace(mapping).filter(|_| keeps_past) {

@@ -79,6 +79,12 @@ impl InboundStream {
         reception
     }
 
+    /// Whether a retransmission of the packet `index` is of use. What is not missed has come, or is of a stream before this
+    /// one: nothing in a retransmission names the SSRC that its number belongs to.
+    pub fn misses(&self, index: PacketIndex) -> bool {
+        self.missing.as_ref().is_some_and(|missing| missing.contains(index))
+    }
+
     /// Notes a packet that came as a retransmission, which is no part of what is reported (RFC 4588 section 4).
     pub fn on_repair(&mut self, index: PacketIndex, received_at: Instant) -> Reception {
         self.replay.accept(index);

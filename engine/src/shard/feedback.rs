@@ -84,9 +84,13 @@ impl Shard {
 
     /// A consumer needs a key frame to go on.
     pub(super) fn want_key_frame(&mut self, consumer_key: ConsumerKey, now: Instant) {
-        let Objects { producers, consumers, .. } = &mut self.objects;
+        let Objects { peers, producers, consumers, .. } = &mut self.objects;
         let consumer = consumers.get(consumer_key).filter(|consumer| consumer.kind == MediaKind::Video);
         let Some(consumer) = consumer.filter(|consumer| consumer.is_flowing()) else { return };
+        // One that came before its receiver can be reached would be lost, and the next is a second away.
+        if peers.get_mut(consumer.transport).and_then(|receiver| receiver.transport.departure()).is_none() {
+            return;
+        }
         let producer_key = consumer.producer;
         let Some(producer) = producers.get_mut(producer_key) else { return };
         let encoding = consumer.clock().and_then(|clock| producer.encoding_of(clock));

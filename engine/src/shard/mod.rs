@@ -310,7 +310,10 @@ impl Shard {
                 };
                 let stream = producer.stream_mut(encoding).ok_or(DropReason::RtxMalformed)?;
                 opened.index = stream.replay.estimate(original);
-                stream.replay.check(opened.index).map_err(|_| DropReason::RtxDuplicate)?;
+                if !stream.misses(opened.index) {
+                    return Err(DropReason::RtxUnwanted);
+                }
+                stream.replay.check(opened.index)?;
                 opened.payload_end = payload_end - rtx::ORIGINAL_LEN;
                 opened.header.payload_type = codec.payload_type;
                 stream.on_repair(opened.index, received_at)
@@ -362,18 +365,24 @@ impl Shard {
         let target = producer.target();
         let place = self.incoming.len() as u32;
         let mut is_kept = encoding == target;
+        let mut is_waited_for = false;
         for &consumer_key in &producer.consumers {
             let Some(consumer) = consumers.get_mut(consumer_key).filter(|consumer| consumer.is_flowing()) else {
                 continue;
             };
+            let Some(receiver) = peers.get_mut(consumer.transport) else { continue };
             if !consumer.admits(&incoming, target) {
+                // Whoever cannot be reached is no reason to ask.
+                is_waited_for |= encoding == target && receiver.transport.departure().is_some();
                 continue;
             }
             is_kept = true;
-            if let Some(receiver) = peers.get_mut(consumer.transport) {
-                let staged = Staged { incoming: place, consumer: consumer_key };
-                self.staging.push(consumer.transport, &mut receiver.queue, staged);
-            }
+            let staged = Staged { incoming: place, consumer: consumer_key };
+            self.staging.push(consumer.transport, &mut receiver.queue, staged);
+        }
+        if is_waited_for {
+            // Somebody could not begin with this packet, be it that the key frame's first is lost or was too late.
+            producer.want_key_frame(encoding);
         }
         if let Some(store) = producer.store.as_mut().filter(|_| is_kept) {
             store.push(arrival.id, index, packet);

@@ -1,27 +1,33 @@
-//! A live call of two participants, on a thread of its own, so that the attacker's work delays neither.
+//! A live call of two participants, sound and pictures, on a thread of its own, so that the attacker's work delays neither.
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use peer::{Participant, PeerError, Published, Publisher, Service, StreamReception, Transport};
+use peer::{Camera, Participant, PeerError, Published, Publisher, Service, StreamReception, Transport};
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
-/// The longest silence that a listener may hear.
+/// The longest silence that a listener may hear, and the longest that a picture may stand still.
 const SILENCE_MAX: Duration = Duration::from_millis(100);
 /// How long the last packets may be on their way.
 const DRAIN: Duration = Duration::from_millis(300);
+/// The encodings of one of the two cameras.
+const RIDS: [&str; 3] = ["lo", "mi", "hi"];
+
+/// The call's channel.
+pub(crate) const CHANNEL: &str = "call";
 
 /// One participant as the attacker sees it.
 pub(crate) struct Victim {
     pub(crate) published: Published,
     pub(crate) publisher: Arc<Publisher>,
+    pub(crate) camera: Arc<Camera>,
     pub(crate) send: Arc<Transport>,
     pub(crate) receive: Arc<Transport>,
 }
 
-/// A running call of `alice` and `bob`.
+/// A running call of `alice`, who shows three encodings of a picture, and `bob`, who shows one.
 pub(crate) struct Call {
     pub(crate) alice: Victim,
     pub(crate) bob: Victim,
@@ -29,17 +35,17 @@ pub(crate) struct Call {
     thread: JoinHandle<Result<(), PeerError>>,
 }
 
-/// What one listener heard of the other.
+/// What one participant got of one stream.
 pub(crate) struct Heard {
     pub(crate) stream: StreamReception,
     pub(crate) sent: u64,
 }
 
 impl Call {
-    /// Starts a call in `channel`; returns when both hear each other.
-    pub(crate) async fn start(service: &Service, channel: &str) -> Result<Self, PeerError> {
-        let join_alice = service.join_options("alice", channel)?;
-        let join_bob = service.join_options("bob", channel)?;
+    /// Starts a call; returns when both hear and see each other.
+    pub(crate) async fn start(service: &Service) -> Result<Self, PeerError> {
+        let join_alice = service.join_options("alice", CHANNEL)?;
+        let join_bob = service.join_options("bob", CHANNEL)?;
         let (begun_tx, begun) = oneshot::channel();
         let (stop, stopped) = oneshot::channel();
         let thread = thread::spawn(move || {
@@ -47,10 +53,13 @@ impl Call {
             runtime.block_on(async move {
                 let mut alice = Participant::join(join_alice).await?;
                 let mut bob = Participant::join(join_bob).await?;
-                let published = (alice.publish_audio().await?, bob.publish_audio().await?);
-                alice.consume_next().await?;
-                bob.consume_next().await?;
-                let victims = (victim(&alice, published.0)?, victim(&bob, published.1)?);
+                let voices = (alice.publish_audio().await?, bob.publish_audio().await?);
+                let cameras = (alice.publish_camera(&RIDS).await?, bob.publish_camera(&[]).await?);
+                for participant in [&mut alice, &mut bob] {
+                    participant.consume_next().await?;
+                    participant.consume_next().await?;
+                }
+                let victims = (victim(&alice, voices.0, cameras.0)?, victim(&bob, voices.1, cameras.1)?);
                 // Whoever no longer waits ends the call by dropping its end.
                 let _ = begun_tx.send(victims);
                 let _ = stopped.await;
@@ -72,7 +81,7 @@ impl Call {
 
     async fn wait_until_heard(&self) -> Result<(), PeerError> {
         for _ in 0..200 {
-            if [(&self.alice, &self.bob), (&self.bob, &self.alice)].iter().all(|(from, to)| heard(from, to).is_some()) {
+            if self.streams().iter().all(|(.., heard)| heard.is_some()) {
                 return Ok(());
             }
             sleep(Duration::from_millis(50)).await;
@@ -82,34 +91,57 @@ impl Call {
 
     /// Ends the call and asserts that it was whole.
     pub(crate) async fn end(self) -> Result<(), PeerError> {
-        self.alice.publisher.stop();
-        self.bob.publisher.stop();
+        for victim in [&self.alice, &self.bob] {
+            victim.publisher.stop();
+            victim.camera.stop();
+        }
         sleep(DRAIN).await;
-        let of = |from: &Victim, to| heard(from, to).map(|stream| Heard { stream, sent: from.publisher.sent() });
-        let (bob_heard, alice_heard) = (of(&self.alice, &self.bob), of(&self.bob, &self.alice));
+        let streams = self.streams();
         let ended = self.stop.send(()).is_ok();
         assert!(ended, "the call ended before its time");
         assert!(matches!(self.thread.join(), Ok(Ok(()))), "the call did not end well");
-        for (who, heard) in [("bob", bob_heard), ("alice", alice_heard)] {
-            let heard = heard.ok_or_else(|| PeerError::TimedOut(format!("anything that {who} hears")))?;
+        for (who, heard) in streams {
+            let heard = heard.ok_or_else(|| PeerError::TimedOut(format!("anything that {who} gets")))?;
             assert_whole(who, &heard);
         }
         Ok(())
     }
+
+    /// What each got of the other's streams.
+    fn streams(&self) -> [(&'static str, Option<Heard>); 4] {
+        [
+            ("bob's ears", self.alice.voice_at(&self.bob)),
+            ("bob's eyes", self.alice.picture_at(&self.bob)),
+            ("alice's ears", self.bob.voice_at(&self.alice)),
+            ("alice's eyes", self.bob.picture_at(&self.alice)),
+        ]
+    }
 }
 
-fn victim(participant: &Participant, publisher: Publisher) -> Result<Victim, PeerError> {
+impl Victim {
+    fn voice_at(&self, other: &Self) -> Option<Heard> {
+        other.heard(self.published.publisher, self.publisher.sent())
+    }
+
+    fn picture_at(&self, other: &Self) -> Option<Heard> {
+        other.heard(self.camera.shown().publisher, self.camera.sent())
+    }
+
+    fn heard(&self, publisher: u32, sent: u64) -> Option<Heard> {
+        let stream = self.receive.reception().from_publisher(publisher).cloned()?;
+        Some(Heard { stream, sent })
+    }
+}
+
+fn victim(participant: &Participant, publisher: Publisher, camera: Camera) -> Result<Victim, PeerError> {
     let missing = || PeerError::Protocol("a participant without its transports".into());
     Ok(Victim {
         published: publisher.published().clone(),
         publisher: Arc::new(publisher),
+        camera: Arc::new(camera),
         send: Arc::clone(participant.send_transport().ok_or_else(missing)?),
         receive: Arc::clone(participant.receive_transport().ok_or_else(missing)?),
     })
-}
-
-fn heard(from: &Victim, to: &Victim) -> Option<StreamReception> {
-    to.receive.reception().from_publisher(from.published.publisher).cloned()
 }
 
 /// Asserts that nothing was lost, repeated, reordered, altered or late.
@@ -119,5 +151,5 @@ pub(crate) fn assert_whole(who: &str, heard: &Heard) {
     assert_eq!(blemishes, [0; 5], "{who}: lost, sequence gaps, repeats, misordered, altered of {}", stream.packets);
     assert_eq!(stream.latest_counter().map(|counter| counter + 1), Some(heard.sent), "{who}: the end of the stream");
     let silence = Duration::from_nanos(stream.silence_max_ns);
-    assert!(silence < SILENCE_MAX, "{who} heard nothing for {silence:?}");
+    assert!(silence < SILENCE_MAX, "{who} got nothing for {silence:?}");
 }

@@ -46,7 +46,7 @@ impl Scene {
     /// Starts the service and a call, and reads the figures.
     pub(crate) async fn set() -> Result<Self, PeerError> {
         let (service, turn) = start_service().await?;
-        let call = Call::start(&service, "call").await?;
+        let call = Call::start(&service).await?;
         sleep(SETTLE).await;
         let target = call.alice.send.remote_address().ok_or_else(|| PeerError::TimedOut("an address".into()))?;
         let mut scene = Self {

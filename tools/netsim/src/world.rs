@@ -11,20 +11,18 @@ use shard_protocol::command::PauseReasons;
 use shard_protocol::event::TransportCloseReason;
 use shard_protocol::ids::{ConsumerId, ProducerId, RequestId, RouterId, TransportId};
 use shard_protocol::stats::ShardStats;
-use shard_protocol::tables::{
-    CodecMapping, CodecTable, ConsumerTable, DtlsRole, DtlsTable, EncodingTable, Fingerprint, HeaderExtension,
-    HeaderExtensionIds, IceCredentials, MediaKind, PayloadFormat, PayloadType, ProducerTable, Ssrc, StreamName,
-};
+use shard_protocol::tables::{ConsumerTable, DtlsRole, DtlsTable, Fingerprint, IceCredentials, ProducerTable};
 use shard_protocol::{Command, CommandError, Event};
 
-use crate::{Conditions, Network, Participant};
+use crate::network::Delivery;
+use crate::{Conditions, Network, Participant, Publisher, PublisherSetup, Receiver, ReceiverSetup};
 
 /// A participant's end of a transport, by its number in the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LinkId(pub usize);
 
 /// Which way a datagram goes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Way {
     ToShard(SocketAddr),
     FromShard(SocketAddr),
@@ -44,6 +42,9 @@ pub enum HandshakeOutcome {
 /// Between a browser's consent checks.
 const CHECK_INTERVAL: Duration = Duration::from_millis(2500);
 
+/// Turns at one moment after which a scenario would never end; no honest one comes near it.
+const TURNS_MAX: usize = 10_000;
+
 /// Where the shard is.
 const SHARD_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1));
 
@@ -56,11 +57,13 @@ pub struct World {
     /// What the shard has told, answers aside.
     pub events: Vec<Event>,
     seed: u64,
+    epoch: Instant,
     now: Instant,
     links: Vec<Link>,
     last_id: u64,
     profile: SrtpProfile,
     handshake_outcome: HandshakeOutcome,
+    incoming_bitrate_max_bps: Option<u32>,
 }
 
 struct Link {
@@ -82,11 +85,13 @@ impl World {
             network: Network::new(seed, conditions),
             events: Vec::new(),
             seed,
+            epoch: now,
             now,
             links: Vec::new(),
             last_id: 0,
             profile: SrtpProfile::AeadAes128Gcm,
             handshake_outcome: HandshakeOutcome::Keys,
+            incoming_bitrate_max_bps: None,
         }
     }
 
@@ -100,9 +105,21 @@ impl World {
         self.network.set_conditions(conditions);
     }
 
+    /// One participant's line, each way, to make it better or worse than the others.
+    pub fn set_line(&mut self, link: LinkId, up: Conditions, down: Conditions) {
+        let address = self.links[link.0].participant.address;
+        self.network.set_line(Way::ToShard(address), up);
+        self.network.set_line(Way::FromShard(address), down);
+    }
+
     /// The profile of transports made from now on.
     pub fn set_profile(&mut self, profile: SrtpProfile) {
         self.profile = profile;
+    }
+
+    /// What participants of transports made from now on may send in all.
+    pub fn set_incoming_bitrate_max(&mut self, bits_per_second: Option<u32>) {
+        self.incoming_bitrate_max_bps = bits_per_second;
     }
 
     /// What comes of handshakes that begin from now on.
@@ -155,19 +172,20 @@ impl World {
             ufrag: format!("ufrag{id}"),
             password: format!("password-of-22-chars+{id}").replace('-', "/"),
         };
+        let incoming_bitrate_max_bps = self.incoming_bitrate_max_bps;
         self.request(|request| Command::CreateTransport {
             request,
             router,
             transport,
             ice: ice.clone(),
-            incoming_bitrate_max_bps: None,
+            incoming_bitrate_max_bps,
         })
         .expect("a transport");
         let dtls = DtlsTable { role: DtlsRole::Server, fingerprints: vec![Fingerprint::Sha256([7; 32])] };
         self.request(|request| Command::ConnectTransport { request, transport, dtls }).expect("parameters");
         let keys = keys(self.profile, id);
         let address = SocketAddr::from(([198, 51, (id >> 8) as u8, id as u8], 40_000));
-        let participant = Participant::new(address, ice, &keys);
+        let participant = Participant::new(address, ice, &keys, self.seed ^ id << 32);
         self.links.push(Link { transport, participant, keys, check_at: Some(self.now) });
         LinkId(self.links.len() - 1)
     }
@@ -223,6 +241,27 @@ impl World {
             .map(|()| consumer)
     }
 
+    /// Makes a producer, and the publisher that its packets come from; it begins at once.
+    pub fn add_publisher(&mut self, link: LinkId, setup: PublisherSetup) -> ProducerId {
+        let seed = self.seed ^ self.fresh_id() << 16;
+        let publisher = Publisher::new(setup, seed, self.epoch, self.now);
+        let producer = self.publish(link, publisher.table()).expect("a producer");
+        self.participant(link).publishers.push(publisher);
+        producer
+    }
+
+    /// Makes a consumer that flows at once, and the receiver that its packets go to.
+    pub fn add_receiver(
+        &mut self,
+        link: LinkId,
+        producer: ProducerId,
+        table: ConsumerTable,
+        setup: ReceiverSetup,
+    ) -> ConsumerId {
+        self.participant(link).receivers.push(Receiver::new(setup, &table));
+        self.consume(link, producer, table).expect("a consumer")
+    }
+
     /// Sends an RTP packet of a participant.
     pub fn send_rtp(&mut self, link: LinkId, packet: &Packet) {
         let datagram = self.links[link.0].participant.protect(packet);
@@ -236,22 +275,26 @@ impl World {
 
     /// Sends a datagram from any address.
     pub fn send_from(&mut self, source: SocketAddr, datagram: &[u8]) {
-        self.network.send(self.now, Way::ToShard(source), datagram);
+        self.network.send(self.now, Way::ToShard(source), datagram, None);
     }
 
     /// Lets time pass.
     pub fn run_for(&mut self, duration: Duration) {
         let end = self.now + duration;
+        let mut turns = 0;
         loop {
             self.send_checks();
-            let wakes = [self.shard.poll_timeout(), self.network.next_at(), self.next_check_at()];
+            self.send_due();
+            let wakes = [self.shard.poll_timeout(), self.network.next_at(), self.next_wake_at()];
             let Some(next) = wakes.into_iter().flatten().min().filter(|next| *next <= end) else {
                 self.now = end;
                 return;
             };
+            turns = if next > self.now { 0 } else { turns + 1 };
+            assert!(turns < TURNS_MAX, "something is due again and again, and time does not pass");
             self.now = self.now.max(next);
-            while let Some((way, datagram)) = self.network.receive(self.now) {
-                self.deliver(way, &datagram);
+            while let Some(delivery) = self.network.receive(self.now) {
+                self.deliver(&delivery);
             }
             self.turn();
         }
@@ -269,31 +312,49 @@ impl World {
         }
     }
 
-    fn next_check_at(&self) -> Option<Instant> {
-        self.links.iter().filter_map(|link| link.check_at).min()
+    /// When a participant has something to do by itself.
+    fn next_wake_at(&self) -> Option<Instant> {
+        let wakes = self.links.iter().flat_map(|link| [link.check_at, link.participant.poll_timeout()]);
+        wakes.flatten().min()
+    }
+
+    fn send_due(&mut self) {
+        for link in &mut self.links {
+            link.participant.handle_timeout(self.now);
+            while let Some((datagram, mark)) = link.participant.poll_output() {
+                self.network.send(self.now, Way::ToShard(link.participant.address), &datagram, mark);
+            }
+        }
     }
 
     fn send_checks(&mut self) {
         for link in &mut self.links {
             if link.check_at.is_some_and(|at| at <= self.now) {
                 let check = link.participant.check();
-                self.network.send(self.now, Way::ToShard(link.participant.address), &check);
+                self.network.send(self.now, Way::ToShard(link.participant.address), &check, None);
                 link.check_at = Some(self.now + CHECK_INTERVAL);
             }
         }
     }
 
-    fn deliver(&mut self, way: Way, datagram: &[u8]) {
+    fn deliver(&mut self, delivery: &Delivery<Way>) {
+        let Delivery { way, datagram, mark, is_lost } = delivery;
+        let (Way::ToShard(address) | Way::FromShard(address)) = *way;
+        let participant = self.links.iter_mut().map(|link| &mut link.participant).find(|end| end.address == address);
         match way {
+            Way::ToShard(_) if *is_lost => {}
             Way::ToShard(source) => {
-                if !self.shard.input_mut().push(datagram, source, SHARD_ADDRESS, self.now) {
+                if let Some((participant, mark)) = participant.zip(*mark) {
+                    participant.handle_reached(self.now, mark);
+                }
+                if !self.shard.input_mut().push(datagram, *source, SHARD_ADDRESS, self.now) {
                     self.turn();
-                    self.shard.input_mut().push(datagram, source, SHARD_ADDRESS, self.now);
+                    self.shard.input_mut().push(datagram, *source, SHARD_ADDRESS, self.now);
                 }
             }
-            Way::FromShard(destination) => {
-                if let Some(link) = self.links.iter_mut().find(|link| link.participant.address == destination) {
-                    link.participant.handle_datagram(self.now, datagram);
+            Way::FromShard(_) => {
+                if let Some(participant) = participant {
+                    participant.handle_datagram(self.now, datagram, *is_lost);
                 }
             }
         }
@@ -309,7 +370,7 @@ impl World {
             for message in output.messages() {
                 assert_eq!(message.source, SHARD_ADDRESS, "an answer goes from the address that was spoken to");
                 for datagram in message.datagrams() {
-                    self.network.send(now, Way::FromShard(message.destination), datagram);
+                    self.network.send(now, Way::FromShard(message.destination), datagram, None);
                     outcome.datagrams_sent += 1;
                 }
             }
@@ -357,44 +418,4 @@ fn keys(profile: SrtpProfile, id: u64) -> SrtpKeys {
         SrtpMaster { key: fill(profile.key_len(), 0x40), salt: fill(profile.salt_len(), 0x80) }
     };
     SrtpKeys { profile, local: master(1), remote: master(2) }
-}
-
-fn opus(payload_type: u8) -> CodecTable {
-    CodecTable {
-        payload_type: PayloadType(payload_type),
-        rtx_payload_type: None,
-        format: PayloadFormat::Opus,
-        clock_rate_hz: 48_000,
-    }
-}
-
-/// A browser's microphone: Opus with payload type 111, MID extension 4, audio level 1.
-pub fn audio_producer(mid: &str, ssrc: Option<u32>) -> ProducerTable {
-    let mut header_extensions = HeaderExtensionIds::default();
-    header_extensions.set(HeaderExtension::Mid, 4);
-    header_extensions.set(HeaderExtension::AudioLevel, 1);
-    ProducerTable {
-        kind: MediaKind::Audio,
-        mid: StreamName::new(mid.as_bytes()),
-        codecs: vec![opus(111)],
-        encodings: vec![EncodingTable { ssrc: ssrc.map(Ssrc), rtx_ssrc: None, rid: None }],
-        header_extensions,
-        bitrate_max_bps: 128_000,
-    }
-}
-
-/// How a browser hears one: Opus with payload type 100, MID extension 1, audio level 10.
-pub fn audio_consumer(mid: &str, ssrc: u32) -> ConsumerTable {
-    let mut header_extensions = HeaderExtensionIds::default();
-    header_extensions.set(HeaderExtension::Mid, 1);
-    header_extensions.set(HeaderExtension::AudioLevel, 10);
-    ConsumerTable {
-        kind: MediaKind::Audio,
-        mid: StreamName::new(mid.as_bytes()).expect("a MID of 1 to 16 bytes"),
-        ssrc: Ssrc(ssrc),
-        rtx_ssrc: None,
-        codecs: vec![CodecMapping { producer_payload_type: PayloadType(111), codec: opus(100) }],
-        header_extensions,
-        cname: "cname".into(),
-    }
 }

@@ -1,15 +1,16 @@
 //! A native participant of the service.
 //!
 //! It speaks the whole of what a browser speaks — signaling over a WebSocket, a full ICE agent, DTLS in either role,
-//! SRTP, RTP and RTCP — and sends synthetic voice whose content tells the receiver what was lost, repeated, reordered
+//! SRTP, RTP and RTCP — and sends synthetic voice and pictures whose content tells the receiver what was lost, repeated, reordered
 //! or altered on the way. Tests and load tools are built on it. Beside the well-behaved way it gives raw access: any
 //! bytes from a transport's own socket, protected or not, and a gate that loses datagrams.
 //!
 //! It shares no code with the engine, so that the two check each other: cryptography and formats come from
 //! `webrtc-dtls`, `webrtc-srtp`, `rtp`, `rtcp` and `stun-rs`.
 //!
-//! What it does not do: encode or play sound, jitter buffering, retransmission, congestion control, video.
+//! What it does not do: encode or play sound and pictures, jitter buffering, asking for lost packets, congestion control.
 
+mod camera;
 mod capabilities;
 mod dtls;
 mod error;
@@ -17,6 +18,7 @@ mod ice;
 mod link;
 mod metrics;
 mod participant;
+mod picture;
 mod publisher;
 mod reception;
 mod reports;
@@ -27,8 +29,12 @@ mod stun;
 mod token;
 mod transport;
 mod voice;
+mod wishes;
 
-pub use capabilities::{audio_producer_parameters, receive_capabilities};
+pub use camera::{Camera, Shown};
+pub use capabilities::{
+    VideoCodec, VideoEncoding, audio_producer_parameters, receive_capabilities, video_producer_parameters,
+};
 pub use dtls::{DtlsIdentity, DtlsRole};
 pub use error::PeerError;
 pub use ice::{IceCredentials, IceMode};
@@ -36,7 +42,7 @@ pub use link::{Direction, Gate};
 pub use metrics::Metrics;
 pub use participant::{Consumed, JoinOptions, Participant};
 pub use publisher::{Published, Publisher};
-pub use reception::{Reception, StreamReception};
+pub use reception::{Reception, RetransmissionReception, StreamReception};
 pub use service::{Service, ServiceOptions};
 pub use signaling::Signaling;
 pub use srtp::{Srtp, SrtpKeys, SrtpProfile};
@@ -44,3 +50,4 @@ pub use stun::BindingRequest;
 pub use token::{Claims, mint};
 pub use transport::{Remote, Transport, TransportOptions};
 pub use voice::VoicePayload;
+pub use wishes::Wish;

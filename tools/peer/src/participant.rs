@@ -6,7 +6,10 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::PeerError;
-use crate::capabilities::{audio_producer_parameters, receive_capabilities};
+use crate::camera::{Camera, Shown};
+use crate::capabilities::{
+    VideoCodec, VideoEncoding, audio_producer_parameters, receive_capabilities, video_producer_parameters,
+};
 use crate::publisher::{Published, Publisher};
 use crate::reception::Reception;
 use crate::signaling::Signaling;
@@ -45,6 +48,8 @@ pub struct Consumed {
     pub producer_id: String,
     /// The SSRC of its packets.
     pub ssrc: u32,
+    /// The SSRC of its retransmissions, where it has some.
+    pub rtx_ssrc: Option<u32>,
     /// The payload type of its packets.
     pub payload_type: u8,
 }
@@ -145,12 +150,45 @@ impl Participant {
 
     /// Announces a microphone on the sending transport without sending anything.
     pub async fn produce_audio(&self, ssrc: u32, mid: &str) -> Result<Published, PeerError> {
-        let (id, _) = self.send.as_ref().ok_or_else(|| PeerError::Packet("no sending transport".into()))?;
-        let parameters = audio_producer_parameters(ssrc, mid, "peer");
-        let fields = json!({ "transportId": id, "kind": "audio", "rtpParameters": parameters });
-        let produced = self.signaling.request("produce", fields).await?;
-        let producer_id = text(&produced, "producerId")?;
+        let producer_id = self.produce("audio", audio_producer_parameters(ssrc, mid, "peer")).await?;
         Ok(Published { producer_id, publisher: rand::random(), ssrc, mid: mid.to_owned() })
+    }
+
+    /// Publishes a camera and starts to send pictures, over the sending transport, which is made if it is not there: one
+    /// encoding for each of `rids`, the lowest first, or a single one without a name.
+    pub async fn publish_camera(&mut self, rids: &[&str]) -> Result<Camera, PeerError> {
+        if self.send.is_none() {
+            self.open_send(self.transport_options()).await?;
+        }
+        let encodings: Vec<_> = match rids {
+            [] => vec![VideoEncoding::random(None)],
+            rids => rids.iter().map(|rid| VideoEncoding::random(Some(rid))).collect(),
+        };
+        let shown = self.produce_video(VideoCodec::Vp8, encodings, "1").await?;
+        let (_, transport) = self.send.as_ref().ok_or_else(|| PeerError::Packet("no sending transport".into()))?;
+        Ok(Camera::start(Arc::clone(transport), shown))
+    }
+
+    /// Announces a camera on the sending transport without sending anything.
+    pub async fn produce_video(
+        &self,
+        codec: VideoCodec,
+        encodings: Vec<VideoEncoding>,
+        mid: &str,
+    ) -> Result<Shown, PeerError> {
+        let producer_id = self.produce("video", video_producer_parameters(codec, &encodings, mid, "peer")).await?;
+        Ok(Shown { producer_id, publisher: rand::random(), encodings, mid: mid.to_owned() })
+    }
+
+    async fn produce(&self, kind: &str, parameters: Value) -> Result<String, PeerError> {
+        let (id, _) = self.send.as_ref().ok_or_else(|| PeerError::Packet("no sending transport".into()))?;
+        let fields = json!({ "transportId": id, "kind": kind, "rtpParameters": parameters });
+        text(&self.signaling.request("produce", fields).await?, "producerId")
+    }
+
+    /// Closes a producer.
+    pub async fn close_producer(&self, producer_id: &str) -> Result<(), PeerError> {
+        self.signaling.request("closeProducer", json!({ "producerId": producer_id })).await.map(drop)
     }
 
     /// Takes the stream of `producer_id` over the receiving transport, which is made if it is not there, and lets it flow.
@@ -163,12 +201,16 @@ impl Participant {
         let parameters = &consumed["rtpParameters"];
         let number = |value: &Value| value.as_u64().and_then(|number| u32::try_from(number).ok());
         let ssrc = number(&parameters["encodings"][0]["ssrc"]);
+        let rtx_ssrc = number(&parameters["encodings"][0]["rtx"]["ssrc"]);
         let payload_type = number(&parameters["codecs"][0]["payloadType"]).and_then(|number| u8::try_from(number).ok());
         let (Some(ssrc), Some(payload_type)) = (ssrc, payload_type) else {
             return Err(PeerError::Protocol("consumed lacks an SSRC or a payload type".into()));
         };
+        if let (Some((_, transport)), Some(rtx_ssrc)) = (&self.receive, rtx_ssrc) {
+            transport.expect_retransmissions(rtx_ssrc);
+        }
         self.signaling.request("resumeConsumer", json!({ "consumerId": consumer_id })).await?;
-        Ok(Consumed { consumer_id, producer_id: producer_id.to_owned(), ssrc, payload_type })
+        Ok(Consumed { consumer_id, producer_id: producer_id.to_owned(), ssrc, rtx_ssrc, payload_type })
     }
 
     /// Waits until someone's stream is announced, and takes it.

@@ -4,14 +4,15 @@ use std::collections::HashMap;
 
 use rtp::packet::Packet;
 
+use crate::picture;
 use crate::voice::VoicePayload;
 
 /// Streams that one transport keeps figures of; more than any call of a test has.
 const STREAMS_MAX: usize = 4096;
 /// Counters below the highest that a repeat is told from a late first arrival in; as many as fit in a word.
 const WINDOW: u64 = 128;
-/// RTP clock ticks a second.
-const CLOCK_RATE_HZ: u64 = 48_000;
+/// RTP clock ticks a second of voice.
+const VOICE_CLOCK_RATE_HZ: u32 = 48_000;
 /// One packet's share of time: 20 ms.
 pub(crate) const PACKET_TIME_NS: u64 = 20_000_000;
 
@@ -44,6 +45,7 @@ pub struct StreamReception {
     counters: Window,
     arrivals: u64,
     latest: Option<Latest>,
+    clock_rate_hz: u32,
     jitter: f64,
     /// Expected and received at the last report.
     reported: (u32, u64),
@@ -118,7 +120,7 @@ impl StreamReception {
         self.payload_type = packet.header.payload_type;
         self.arrivals += 1;
         self.note_sequence(packet.header.sequence_number);
-        let Some(payload) = VoicePayload::decode(&packet.payload) else {
+        let Some((payload, clock_rate_hz)) = decode(&packet.payload) else {
             self.altered += 1;
             return;
         };
@@ -126,6 +128,7 @@ impl StreamReception {
             self.altered += 1;
             return;
         }
+        self.clock_rate_hz = clock_rate_hz;
         self.note_content(&payload, packet.header.timestamp, arrived_at_ns);
     }
 
@@ -176,7 +179,8 @@ impl StreamReception {
 
     /// Interarrival jitter (RFC 3550 6.4.1).
     fn note_jitter(&mut self, before: Latest, now: Latest) {
-        let arrival_ticks = now.arrived_at_ns.saturating_sub(before.arrived_at_ns) as f64 * CLOCK_RATE_HZ as f64 / 1e9;
+        let arrival_ns = now.arrived_at_ns.saturating_sub(before.arrived_at_ns) as f64;
+        let arrival_ticks = arrival_ns * f64::from(self.clock_rate_hz) / 1e9;
         let media_ticks = f64::from(now.timestamp.wrapping_sub(before.timestamp) as i32);
         self.jitter += ((arrival_ticks - media_ticks).abs() - self.jitter) / 16.0;
     }
@@ -198,11 +202,39 @@ impl StreamReception {
     }
 }
 
+/// What a payload says, of voice or of a picture, and its clock rate.
+fn decode(payload: &[u8]) -> Option<(VoicePayload, u32)> {
+    let voice = VoicePayload::decode(payload).map(|voice| (voice, VOICE_CLOCK_RATE_HZ));
+    voice.or_else(|| Some((picture::decode(payload)?, picture::CLOCK_RATE_HZ)))
+}
+
+/// The figures of one received stream of retransmissions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RetransmissionReception {
+    /// Packets with good content.
+    pub packets: u64,
+    /// Bytes of their payloads.
+    pub payload_bytes: u64,
+    /// Packets whose content nobody sent.
+    pub altered: u64,
+}
+
+impl RetransmissionReception {
+    fn handle_packet(&mut self, packet: &Packet) {
+        // Behind the number of the packet that is sent again.
+        let content = packet.payload.get(2..).and_then(decode);
+        *(if content.is_some() { &mut self.packets } else { &mut self.altered }) += 1;
+        self.payload_bytes += packet.payload.len() as u64;
+    }
+}
+
 /// All that arrived on one transport.
 #[derive(Clone, Debug, Default)]
 pub struct Reception {
     /// The streams by SSRC.
     pub streams: HashMap<u32, StreamReception>,
+    /// The streams that were announced as retransmissions, by SSRC.
+    pub retransmissions: HashMap<u32, RetransmissionReception>,
     /// RTP and RTCP that failed authentication or could not be read.
     pub unreadable: u64,
     /// RTCP packets that arrived, each of a compound packet counted.
@@ -211,7 +243,9 @@ pub struct Reception {
 
 impl Reception {
     pub(crate) fn handle_rtp(&mut self, packet: &Packet, arrived_at_ns: u64) {
-        if self.streams.len() < STREAMS_MAX || self.streams.contains_key(&packet.header.ssrc) {
+        if let Some(stream) = self.retransmissions.get_mut(&packet.header.ssrc) {
+            stream.handle_packet(packet);
+        } else if self.streams.len() < STREAMS_MAX || self.streams.contains_key(&packet.header.ssrc) {
             self.streams.entry(packet.header.ssrc).or_default().handle_packet(packet, arrived_at_ns);
         } else {
             self.unreadable += 1;

@@ -12,7 +12,9 @@ use rtcp::receiver_report::ReceiverReport;
 use rtcp::reception_report::ReceptionReport;
 use rtcp::sender_report::SenderReport;
 use rtcp::source_description::{SdesType, SourceDescription, SourceDescriptionChunk, SourceDescriptionItem};
+use rtp::header::Header;
 
+use crate::capabilities::clock_rate_hz;
 use crate::reception::Reception;
 
 /// Blocks in one report: the field that counts them has five bits (RFC 3550 6.4.1).
@@ -31,6 +33,7 @@ struct Outgoing {
     packets: u32,
     octets: u32,
     timestamp: u32,
+    clock_rate_hz: u32,
     sent_at_ns: u64,
 }
 
@@ -63,12 +66,13 @@ impl Reports {
     }
 
     /// Notes an RTP packet that was sent.
-    pub(crate) fn on_sent(&mut self, ssrc: u32, timestamp: u32, payload_len: usize, now_ns: u64) {
-        if self.outgoing.len() < SENDERS_MAX || self.outgoing.contains_key(&ssrc) {
-            let stream = self.outgoing.entry(ssrc).or_default();
+    pub(crate) fn on_sent(&mut self, header: &Header, payload_len: usize, now_ns: u64) {
+        if self.outgoing.len() < SENDERS_MAX || self.outgoing.contains_key(&header.ssrc) {
+            let stream = self.outgoing.entry(header.ssrc).or_default();
             stream.packets = stream.packets.wrapping_add(1);
             stream.octets = stream.octets.wrapping_add(payload_len as u32);
-            (stream.timestamp, stream.sent_at_ns) = (timestamp, now_ns);
+            (stream.timestamp, stream.sent_at_ns) = (header.timestamp, now_ns);
+            stream.clock_rate_hz = clock_rate_hz(header.payload_type);
         }
     }
 
@@ -157,7 +161,9 @@ fn sender_report(ssrc: u32, stream: &Outgoing, now_ns: u64, reports: Vec<Recepti
     SenderReport {
         ssrc,
         ntp_time: ntp_time(now_ns),
-        rtp_time: stream.timestamp.wrapping_add((since_sent_ns * 48 / 1_000_000) as u32),
+        rtp_time: stream
+            .timestamp
+            .wrapping_add((since_sent_ns * u64::from(stream.clock_rate_hz) / 1_000_000_000) as u32),
         packet_count: stream.packets,
         octet_count: stream.octets,
         reports,
@@ -177,6 +183,10 @@ mod tests {
 
     const SECOND_NS: u64 = 1_000_000_000;
 
+    fn header(timestamp: u32) -> Header {
+        Header { payload_type: 111, ssrc: 9, timestamp, ..Header::default() }
+    }
+
     /// Through bytes and back, as it would be on the wire.
     fn over_the_wire(compound: &Compound) -> Compound {
         let mut bytes = rtcp::packet::marshal(compound).expect("it can be written");
@@ -186,7 +196,7 @@ mod tests {
     #[test]
     fn a_probe_is_answered_with_its_time_and_the_delay_since() {
         let mut prober = Reports::new("prober");
-        prober.on_sent(9, 960, 320, SECOND_NS);
+        prober.on_sent(&header(960), 320, SECOND_NS);
         let probe = ReceiverReferenceTimeReportBlock { ntp_timestamp: 0x0102_0304_0506_0708 };
         let probe: Compound = vec![Box::new(ExtendedReport { sender_ssrc: 9, reports: vec![Box::new(probe)] })];
         let mut reports = Reports::new("peer");
@@ -203,8 +213,8 @@ mod tests {
     #[test]
     fn a_senders_report_counts_what_was_sent_and_names_the_time_of_now() {
         let mut reports = Reports::new("peer");
-        reports.on_sent(9, 1000, 320, SECOND_NS);
-        reports.on_sent(9, 1960, 320, SECOND_NS + 20_000_000);
+        reports.on_sent(&header(1000), 320, SECOND_NS);
+        reports.on_sent(&header(1960), 320, SECOND_NS + 20_000_000);
         let compound = over_the_wire(&reports.poll_compound(&mut Reception::default(), SECOND_NS + 30_000_000));
         let report = compound[0].as_any().downcast_ref::<SenderReport>().expect("it begins with a sender report");
         assert_eq!((report.packet_count, report.octet_count, report.rtp_time), (2, 640, 1960 + 480));

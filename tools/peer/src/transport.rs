@@ -24,6 +24,7 @@ use crate::reports::{Compound, Reports};
 use crate::srtp::{Srtp, SrtpKeys, SrtpProfile};
 use crate::stun::BindingRequest;
 use crate::voice::now_ns;
+use crate::wishes::{Wish, Wishes};
 
 /// Between checks until one is answered: the pacing of RFC 8445 14.2.
 const CHECK_INTERVAL: Duration = Duration::from_millis(50);
@@ -136,6 +137,7 @@ struct Shared {
     srtp: OnceLock<Srtp>,
     reception: Mutex<Reception>,
     reports: Mutex<Reports>,
+    wishes: Mutex<Wishes>,
     progress: watch::Sender<Progress>,
     last_flight: Arc<LastFlight>,
 }
@@ -152,6 +154,7 @@ impl Transport {
             srtp: OnceLock::new(),
             reception: Mutex::default(),
             reports: Mutex::new(Reports::new("peer")),
+            wishes: Mutex::default(),
             progress: watch::Sender::new(Progress::default()),
             last_flight: Arc::default(),
         };
@@ -242,8 +245,7 @@ impl Transport {
     pub fn send_rtp(&self, packet: &rtp::packet::Packet) -> Result<(), PeerError> {
         let bytes = packet.marshal().map_err(|error| PeerError::Packet(error.to_string()))?;
         self.send_raw(&self.protect_rtp(&bytes)?)?;
-        let header = &packet.header;
-        lock(&self.shared.reports).on_sent(header.ssrc, header.timestamp, packet.payload.len(), now_ns());
+        lock(&self.shared.reports).on_sent(&packet.header, packet.payload.len(), now_ns());
         Ok(())
     }
 
@@ -290,6 +292,16 @@ impl Transport {
     /// What has arrived so far.
     pub fn reception(&self) -> Reception {
         lock(&self.shared.reception).clone()
+    }
+
+    /// Counts packets of `ssrc` as retransmissions (RFC 4588) from now on.
+    pub fn expect_retransmissions(&self, ssrc: u32) {
+        lock(&self.shared.reception).retransmissions.entry(ssrc).or_default();
+    }
+
+    /// What the service has asked of the streams that are sent, after the first `count` things.
+    pub fn wishes_since(&self, count: usize) -> Vec<Wish> {
+        lock(&self.shared.wishes).since(count).to_vec()
     }
 
     /// Tells the other side by DTLS that the transport ends.
@@ -405,6 +417,7 @@ impl Shared {
                 Ok(compound) => {
                     lock(&self.reception).rtcp_packets += compound.len() as u64;
                     lock(&self.reports).handle_compound(&compound, arrival.arrived_at_ns);
+                    lock(&self.wishes).handle_compound(&compound, arrival.arrived_at_ns);
                 }
                 Err(_) => lock(&self.reception).unreadable += 1,
             }

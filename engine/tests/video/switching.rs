@@ -1,0 +1,117 @@
+//! Publishers with several encodings: the highest that is active is forwarded, and changed only at a key frame.
+
+use std::time::Duration;
+
+use netsim::decoder::Decoded;
+use netsim::{Conditions, PublisherSetup};
+use shard_protocol::tables::PayloadFormat;
+
+use crate::scene::{FAR, FORMATS, SECOND, SLACK, Scene, Viewer};
+
+const HIGH: usize = 2;
+
+/// The encodings of the frames that a viewer could decode in the last half second, each once.
+fn latest_encodings(scene: &mut Scene, viewer: Viewer) -> Vec<u8> {
+    let since = scene.now() - SECOND / 2;
+    let mut encodings: Vec<u8> =
+        scene.decoded_since(viewer, since).iter().map(|frame: &Decoded| frame.label.encoding).collect();
+    encodings.dedup();
+    encodings
+}
+
+#[test]
+fn the_highest_encoding_is_forwarded_and_nothing_of_the_others() {
+    for format in FORMATS {
+        let mut scene = Scene::new(1, FAR, PublisherSetup::simulcast(format), 2);
+        scene.run_for(5 * SECOND);
+        for viewer in scene.viewers.clone() {
+            assert_eq!(latest_encodings(&mut scene, viewer), [2], "{format:?}");
+            let verdict = scene.judge(viewer, SLACK);
+            // It may begin with the one whose key frame comes first.
+            assert!(verdict.breaks.len() <= 2, "{format:?}: {:?}", verdict.breaks);
+        }
+    }
+}
+
+#[test]
+fn an_encoding_that_stops_is_left_within_a_second_at_a_key_frame_of_the_next_lower() {
+    for format in FORMATS {
+        let mut scene = Scene::new(2, FAR, PublisherSetup::simulcast(format), 2);
+        scene.run_for(3 * SECOND);
+        for (stopped, next) in [(2, 1), (1, 0)] {
+            let stopped_at = scene.now();
+            scene.publisher().set_active(stopped, false);
+            scene.run_for(3 * SECOND);
+            for viewer in scene.viewers.clone() {
+                assert_eq!(latest_encodings(&mut scene, viewer), [next], "{format:?}");
+                let decoded = scene.decoded_since(viewer, stopped_at);
+                let first = decoded.iter().find(|frame| frame.label.encoding == next).unwrap();
+                assert!(first.label.is_key);
+                assert!(first.at <= stopped_at + Duration::from_millis(1200), "{:?}", first.at - stopped_at);
+            }
+        }
+        for verdict in scene.judge_all(SLACK) {
+            assert_eq!(verdict.missing, 0);
+        }
+    }
+}
+
+#[test]
+fn an_encoding_that_starts_is_taken_at_its_key_frame() {
+    for format in FORMATS {
+        let mut scene = Scene::new(3, FAR, PublisherSetup::simulcast(format), 2);
+        scene.publisher().set_active(HIGH, false);
+        scene.run_for(3 * SECOND);
+        let viewer = scene.viewers[0];
+        assert_eq!(latest_encodings(&mut scene, viewer), [1]);
+        let started_at = scene.now();
+        scene.publisher().set_active(HIGH, true);
+        scene.run_for(3 * SECOND);
+        for viewer in scene.viewers.clone() {
+            assert_eq!(latest_encodings(&mut scene, viewer), [2], "{format:?}");
+            let decoded = scene.decoded_since(viewer, started_at);
+            let first = decoded.iter().find(|frame| frame.label.encoding == 2).unwrap();
+            assert!(first.label.is_key);
+            assert!(first.at <= started_at + Duration::from_millis(1200), "{:?}", first.at - started_at);
+        }
+        for verdict in scene.judge_all(SLACK) {
+            assert_eq!(verdict.missing, 0);
+        }
+    }
+}
+
+#[test]
+fn all_encodings_may_stop_and_any_may_start_again() {
+    for started in 0..3 {
+        let mut scene = Scene::new(4, FAR, PublisherSetup::simulcast(PayloadFormat::Vp8), 2);
+        scene.run_for(2 * SECOND);
+        (0..3).for_each(|encoding| scene.publisher().set_active(encoding, false));
+        scene.run_for(10 * SECOND);
+        scene.publisher().set_active(started, true);
+        scene.run_for(3 * SECOND);
+        for viewer in scene.viewers.clone() {
+            assert_eq!(latest_encodings(&mut scene, viewer), [started as u8]);
+            scene.judge(viewer, SLACK);
+        }
+    }
+}
+
+#[test]
+fn an_encoding_that_comes_and_goes_quickly_never_leaves_a_viewer_without_picture() {
+    for seed in 0..10 {
+        let conditions = Conditions { loss: 0.02, jitter: Duration::from_millis(5), ..FAR };
+        let mut scene = Scene::new(seed, conditions, PublisherSetup::simulcast(PayloadFormat::Vp8), 2);
+        scene.run_for(2 * SECOND);
+        for on in [false, true, false, true, false, true] {
+            scene.publisher().set_active(HIGH, on);
+            scene.run_for(Duration::from_millis(700));
+        }
+        scene.run_for(3 * SECOND);
+        for viewer in scene.viewers.clone() {
+            assert_eq!(latest_encodings(&mut scene, viewer), [2], "seed {seed}");
+            let verdict = scene.judge(viewer, Duration::from_millis(300));
+            let longest = verdict.decoded.windows(2).map(|pair| pair[1].at - pair[0].at).max().unwrap();
+            assert!(longest < Duration::from_millis(1500), "seed {seed}: {longest:?} without picture");
+        }
+    }
+}
