@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// The least time from one key frame to the request for the next. A key frame is some ten times as large as another: more
+/// The least time from one key frame that was asked for to the request for the next. A key frame is some ten times as large as another: more
 /// of them would cost everybody's quality whenever somebody comes.
 const INTERVAL: Duration = Duration::from_secs(1);
 
@@ -21,7 +21,9 @@ pub struct KeyFrames {
     /// Requests made since somebody wanted one; `None` where nobody does.
     tries: Option<u32>,
     asked_at: Option<Instant>,
-    came_at: Option<Instant>,
+    /// When one came that had been asked for. What a publisher sends by itself, such as its first, keeps nobody waiting who
+    /// comes a moment later.
+    answered_at: Option<Instant>,
 }
 
 impl KeyFrames {
@@ -34,8 +36,9 @@ impl KeyFrames {
 
     /// One has begun.
     pub fn on_key_frame(&mut self, now: Instant) {
-        self.tries = None;
-        self.came_at = Some(now);
+        if self.tries.take().is_some_and(|tries| tries > 0) {
+            self.answered_at = Some(now);
+        }
     }
 
     /// When the publisher is to be asked.
@@ -43,8 +46,8 @@ impl KeyFrames {
         let tries = self.tries.filter(|&tries| tries < TRIES_MAX)?;
         let patience = if tries < QUICK_TRIES { ANSWER_TIME } else { INTERVAL };
         let after_try = self.asked_at.map(|at| at + if tries == 0 { ANSWER_TIME } else { patience });
-        let after_frame = self.came_at.map(|at| at + INTERVAL);
-        after_try.max(after_frame).or(Some(now))
+        let after_answer = self.answered_at.map(|at| at + INTERVAL);
+        after_try.max(after_answer).or(Some(now))
     }
 
     /// Whether to ask now; if so, that counts as a try.
@@ -93,6 +96,15 @@ mod tests {
         let answer = Some(Duration::from_millis(50));
         assert_eq!(asked(answer, 3, |ms| ms == 0), [0]);
         assert_eq!(asked(answer, 4, |_| true), [0, 1050, 2100, 3150]);
+    }
+
+    #[test]
+    fn a_key_frame_that_nobody_asked_for_keeps_nobody_waiting() {
+        let now = Instant::now();
+        let mut key_frames = KeyFrames::default();
+        key_frames.on_key_frame(now);
+        key_frames.want();
+        assert!(key_frames.take_request(now + STEP));
     }
 
     #[test]
