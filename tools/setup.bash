@@ -5,9 +5,13 @@
 # The oldest Node that the web client's tools run on.
 NODE_MAJOR_MIN=20
 
+# Chosen before any of the output goes through a pipe: a log is no place for escape codes.
+BOLD='' PLAIN=''
+if [[ -t 1 && -z ${NO_COLOR:-} ]]; then BOLD=$'\033[1m' PLAIN=$'\033[0m'; fi
+
 # Says what happens now.
 step() {
-    printf '\033[1m▸ %s\033[0m\n' "$*"
+    printf '%s▸ %s%s\n' "$BOLD" "$*" "$PLAIN"
 }
 
 # Ends with a sentence on what is wrong and how to mend it.
@@ -19,10 +23,21 @@ refuse() {
 # Checks for what only the user can choose how to install.
 need_toolchains() {
     command -v cargo >/dev/null || refuse "cargo is missing; install Rust from https://rustup.rs"
+    need_rust
     command -v npm >/dev/null || refuse "npm is missing; install Node $NODE_MAJOR_MIN or later with npm"
     local node_major
     node_major=$(node --print 'process.versions.node.split(".")[0]')
     ((node_major >= NODE_MAJOR_MIN)) || refuse "Node $node_major is too old; install Node $NODE_MAJOR_MIN or later"
+}
+
+# Checks for the oldest Rust that Cargo.toml allows; Cargo itself says it for each package, and not what to do.
+need_rust() {
+    local wanted found
+    wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+    found=$(rustc --version | cut -d' ' -f2)
+    # A pre-release, such as 1.95.0-nightly, has what its version will have.
+    [[ $(printf '%s\n' "$wanted" "${found%%-*}" | sort --version-sort | head -n 1) == "$wanted" ]] ||
+        refuse "Rust $found is too old; Rust $wanted or later is needed: rustup update stable"
 }
 
 # Installs Debian packages whose command is missing; each argument is COMMAND:PACKAGE.
@@ -66,8 +81,8 @@ build_web_client() {
     fi
 }
 
-# Builds the release binary. Cargo itself knows what is up to date.
+# Builds the release binary. Cargo itself knows what is up to date, and says what it compiles.
 build_service() {
-    step "Building the service (the first time takes some minutes)"
+    [[ -x target/release/voice-service ]] || step "Building the service (some minutes, this once)"
     cargo build --release --locked --package signaling
 }
