@@ -1,35 +1,14 @@
 // Someone in a call without a user interface: publishes pictures and tones as the test wants them, and reads what arrives.
 
 import assert from 'node:assert/strict';
-import { build } from 'esbuild';
-import { fileURLToPath } from 'node:url';
 import { eventually } from './eventually.js';
-import { Person } from './person.js';
-import { tonesOf, TONES_OF_SCREEN } from './tones.js';
+import { numberOf, pageScript, Person } from './person.js';
+import { tonesOf } from './tones.js';
 
-const PAGE = fileURLToPath(new URL('page/main.js', import.meta.url));
-
-/** So many pictures in a row must be right before a stream counts as read: a second and more. */
-const PICTURES_MIN = 12;
-
-/** Numbers of pictures: each source of each person has its own, and none is 0. */
-const NUMBERS = { camera: 16, screen: 32 };
-
-/** Of a stream that is asked for and not there yet. */
-const NOTHING_SEEN = { frames: 0, pictures: 0, numbers: {}, unreadable: 0, backward: 0 };
-
-let script = null;
-
-/** The page's program, with mediasoup-client in it. */
-async function pageScript() {
-  script ??= build({ entryPoints: [PAGE], bundle: true, format: 'iife', target: 'es2022', write: false, logLevel: 'warning' });
-  return (await script).outputFiles[0].text;
-}
+/** Another picture of the same person has a number so much greater. */
+const OTHER_NUMBERS = 64;
 
 export class Caller extends Person {
-  /** What this person can be seen with: the number by source. */
-  pictures = {};
-
   /** Loads the page; everything in it happens on the service's own origin, where it is a secure one. */
   async load(service) {
     this.service = service;
@@ -49,26 +28,21 @@ export class Caller extends Person {
     this.sounds = {};
   }
 
-  /** Calls a function of the page's `caller`. */
-  tell(name, ...values) {
-    return this.page.evaluate((wanted, given) => caller[wanted](...given), name, values);
-  }
-
   /** Sends pictures with a number of this person's own. Gives the time at which the service had them. */
   async show(source = 'camera', options = {}) {
-    this.pictures[source] = NUMBERS[source] + this.index;
+    this.pictures[source] = numberOf(this.index, source);
     return this.tell('showPicture', { source, number: this.pictures[source], ...options });
   }
 
   /** Sends pictures with another number in the place of those that are sent. */
   async showAnother(source = 'camera') {
-    this.pictures[source] += 2 * NUMBERS.screen;
+    this.pictures[source] += OTHER_NUMBERS;
     await this.tell('replacePicture', { source, number: this.pictures[source] });
   }
 
   /** Plays tones of this person's own. */
   async play(source = 'mic') {
-    this.sounds[source] = tonesOf(this.index + (source === 'mic' ? 0 : TONES_OF_SCREEN));
+    this.sounds[source] = tonesOf(this.index, source);
     await this.tell('playTones', { source, tones: this.sounds[source] });
   }
 
@@ -86,41 +60,6 @@ export class Caller extends Person {
   /** What is received of a user and flows. */
   async streamsOf(userId) {
     return (await this.look()).filter((stream) => stream.userId === userId && stream.resumedAt !== null);
-  }
-
-  /**
-   * Waits until of each of these, and of nobody else, exactly the own pictures are read, one after the other, for more
-   * than a second.
-   */
-  async reads(...others) {
-    const wanted = Object.fromEntries(
-      others.flatMap(({ userId, pictures }) => Object.entries(pictures).map(([source, number]) => [`${userId} ${source}`, number])),
-    );
-    const names = Object.keys(wanted);
-    await eventually(`${this.userId} reads ${names.length ? names : 'nothing'}`, async () => {
-      await this.tell('forget');
-      await eventually('there are enough pictures', async () => {
-        const seen = await this.#seen();
-        assert.deepEqual(Object.keys(seen).sort(), names.toSorted());
-        for (const [name, { numbers, unreadable, backward }] of Object.entries(seen)) {
-          assert.deepEqual({ unreadable, backward }, { unreadable: 0, backward: 0 }, name);
-          for (const number of Object.keys(numbers)) assert.equal(Number(number), wanted[name], name);
-        }
-        return Object.values(seen).every(({ pictures }) => pictures >= PICTURES_MIN);
-      }, 5_000);
-      return true;
-    });
-  }
-
-  /** Waits until no new picture of a stream is shown, and checks that it stays so. */
-  async seesNothingNewOf({ userId }, source = 'camera') {
-    await eventually(`${this.userId} sees nothing new of ${userId}`, async () => {
-      await this.tell('forget');
-      await new Promise((resolve) => setTimeout(resolve, 1_500));
-      const { frames } = await this.seenOf({ userId }, source);
-      assert.equal(frames, 0);
-      return true;
-    });
   }
 
   /** Waits until the service has told so of someone's state, for example `{ screenSharing: true }`. */
@@ -149,15 +88,5 @@ export class Caller extends Person {
       const stream = (await this.look()).find((entry) => entry.userId === userId && entry.source === source);
       return stream?.firstAt && stream;
     });
-  }
-
-  /** What was seen of a stream since `forget`. */
-  async seenOf({ userId }, source = 'camera') {
-    return (await this.#seen())[`${userId} ${source}`] ?? NOTHING_SEEN;
-  }
-
-  async #seen() {
-    const streams = (await this.look()).filter(({ kind }) => kind === 'video');
-    return Object.fromEntries(streams.map(({ userId, source, seen }) => [`${userId} ${source}`, seen ?? NOTHING_SEEN]));
   }
 }

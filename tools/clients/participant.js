@@ -2,9 +2,46 @@
 
 import assert from 'node:assert/strict';
 import { eventually } from './eventually.js';
-import { Person } from './person.js';
+import { numberOf, pageScript, Person } from './person.js';
+import { tonesOf } from './tones.js';
 
 export class Participant extends Person {
+  /** Opens a page whose camera and screen, like its microphone, are the test's own; with `index` null, the real ones. */
+  static async open(browser, options) {
+    const participant = await super.open(browser, options);
+    if (participant.index !== null) await participant.#installPictures();
+    return participant;
+  }
+
+  async #installPictures() {
+    const [camera, screen] = ['camera', 'screen'].map((source) => numberOf(this.index, source));
+    const options = { camera, screen, screenTones: tonesOf(this.index, 'screenAudio') };
+    await this.page.evaluateOnNewDocument(`${await pageScript()}; caller.installPictures(${JSON.stringify(options)});`);
+  }
+
+  async startCamera() {
+    await this.press('Start camera');
+    this.pictures.camera = numberOf(this.index, 'camera');
+  }
+
+  async stopCamera() {
+    await this.press('Stop camera');
+    delete this.pictures.camera;
+  }
+
+  /** Shares the screen with its sound. */
+  async shareScreen() {
+    await this.press('Share screen');
+    this.pictures.screen = numberOf(this.index, 'screen');
+    this.sounds.screenAudio = tonesOf(this.index, 'screenAudio');
+  }
+
+  async stopSharing() {
+    await this.press('Stop sharing');
+    delete this.pictures.screen;
+    delete this.sounds.screenAudio;
+  }
+
   /** Opens a link, joins and waits until the room is there. */
   async join(link) {
     await this.tryJoin(link);
@@ -55,6 +92,7 @@ export class Participant extends Person {
             deafened: dataset.deafened === 'true',
             speaking: dataset.speaking === 'true',
             status: dataset.status,
+            picture: dataset.picture,
           },
         ]),
       ),

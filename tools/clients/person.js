@@ -1,6 +1,8 @@
 // Someone with a browser page of their own: plays tones, listens to what arrives, and may end as a crash does.
 
 import assert from 'node:assert/strict';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
 import { eventually, steadily } from './eventually.js';
 import { install } from './instruments.js';
 import { FREQUENCIES, heard, tonesOf } from './tones.js';
@@ -8,11 +10,40 @@ import { FREQUENCIES, heard, tonesOf } from './tones.js';
 /** So many looks in a row must agree before something counts as heard, or as silent. */
 const LOOKS = 6;
 
+/** So many pictures in a row must be right before a stream counts as read: a second and more. */
+const PICTURES_MIN = 12;
+
+/** So long nothing new is to be seen before a picture counts as standing. */
+const STANDING_MS = 1_500;
+
+/** Of a stream that is not there yet. */
+const NOTHING_SEEN = { frames: 0, pictures: 0, numbers: {}, unreadable: 0, backward: 0 };
+
+/** Numbers of pictures: each source of each person has its own, and none is 0. */
+const NUMBERS = { camera: 16, screen: 32 };
+
+/** The number of what the n-th participant shows. */
+export function numberOf(index, source) {
+  return NUMBERS[source] + index;
+}
+
+let script = null;
+
+/** The program that the tests speak with in a page. */
+export async function pageScript() {
+  const entry = fileURLToPath(new URL('page/main.js', import.meta.url));
+  script ??= build({ entryPoints: [entry], bundle: true, format: 'iife', target: 'es2022', write: false, logLevel: 'warning' });
+  return (await script).outputFiles[0].text;
+}
+
 export class Person {
   /** What the page has written to its console, and its uncaught errors. */
   console = [];
   /** What this person can be heard with: the tones by source; none for one that is silent. */
   sounds = {};
+
+  /** What this person can be seen with: the number by source. */
+  pictures = {};
 
   /** Opens a page of its own; `index` says which tones its microphone plays, null leaves the real one. */
   static async open(browser, { userId, index = null }) {
@@ -27,6 +58,11 @@ export class Person {
     person.page.on('error', (error) => person.console.push(`crashed: ${error.message}`));
     await person.page.evaluateOnNewDocument(install, person.sounds.mic ?? null);
     return person;
+  }
+
+  /** Calls a function of the page's `caller`. */
+  tell(name, ...values) {
+    return this.page.evaluate((wanted, given) => caller[wanted](...given), name, values);
   }
 
   /** What is heard of each stream: the tones on the left and on the right. */
@@ -56,6 +92,52 @@ export class Person {
       await steadily(LOOKS, async () => assert.deepEqual(sorted(await this.listen()), sorted(wanted)));
       return true;
     });
+  }
+
+  /**
+   * Waits until of each of these, and of nobody else, exactly the own pictures are read, one after the other, for more
+   * than a second.
+   */
+  async reads(...others) {
+    const wanted = Object.fromEntries(
+      others.flatMap(({ userId, pictures }) => Object.entries(pictures).map(([source, number]) => [`${userId} ${source}`, number])),
+    );
+    const names = Object.keys(wanted);
+    await eventually(`${this.userId} reads ${names.length ? names : 'nothing'}`, async () => {
+      await this.tell('forget');
+      await eventually('there are enough pictures', async () => {
+        const seen = await this.seen();
+        assert.deepEqual(Object.keys(seen).sort(), names.toSorted());
+        for (const [name, { numbers, unreadable, backward }] of Object.entries(seen)) {
+          assert.deepEqual({ unreadable, backward }, { unreadable: 0, backward: 0 }, name);
+          for (const number of Object.keys(numbers)) assert.equal(Number(number), wanted[name], name);
+        }
+        return Object.values(seen).every(({ pictures }) => pictures >= PICTURES_MIN);
+      }, 5_000);
+      return true;
+    });
+  }
+
+  /** Waits until no new picture of a stream is shown, and checks that it stays so. */
+  async seesNothingNewOf({ userId }, source = 'camera') {
+    await eventually(`${this.userId} sees nothing new of ${userId}`, async () => {
+      await this.tell('forget');
+      await new Promise((resolve) => setTimeout(resolve, STANDING_MS));
+      const { frames } = await this.seenOf({ userId }, source);
+      assert.equal(frames, 0);
+      return true;
+    });
+  }
+
+  /** What was seen of each stream of the others since `forget`. */
+  async seen() {
+    const others = (await this.tell('seen')).filter(({ userId }) => userId !== this.userId);
+    return Object.fromEntries(others.map(({ userId, source, seen }) => [`${userId} ${source}`, seen]));
+  }
+
+  /** What was seen of one stream since `forget`. */
+  async seenOf({ userId }, source = 'camera') {
+    return (await this.seen())[`${userId} ${source}`] ?? NOTHING_SEEN;
   }
 
   /** Waits until no packet comes from these any more, and checks that it stays so. */

@@ -3,7 +3,7 @@
 
 import { Device } from 'mediasoup-client';
 import { Signaling } from '../../web/src/signaling';
-import { Viewer } from './viewer.js';
+import { viewerOf } from './gallery.js';
 
 export class Call {
   /** What is received: each with its elements, its consumer, and the moments of its beginning. */
@@ -138,7 +138,7 @@ export class Call {
     Object.assign(stream.element.dataset, { user: userId, source });
     Object.assign(stream.element, { autoplay: true, muted: kind === 'video', srcObject: new MediaStream([stream.consumer.track]) });
     document.body.append(stream.element);
-    if (kind === 'video') stream.viewer = new Viewer(stream.element);
+    if (kind === 'video') stream.viewer = viewerOf(stream.element);
     stream.resumedAt = performance.now();
     await this.request('resumeConsumer', { consumerId });
   }

@@ -1,7 +1,9 @@
-// The page of a caller, as the tests speak with it: `caller` holds everything, and what it gives back is plain data.
+// What the tests speak with in every page: `caller` holds everything, and what it gives back is plain data. It makes calls of its
+// own, and gives the web client a camera and a screen.
 
 import { Call } from './call.js';
 import { Easel } from './easel.js';
+import * as gallery from './gallery.js';
 import { Metronome } from './metronome.js';
 import { codecsOf, connectPair } from './pair.js';
 import { Stopwatch } from './stopwatch.js';
@@ -90,9 +92,22 @@ globalThis.caller = {
   refused: () => call.refused,
   states: () => call.states,
 
-  /** Begins to count anew what is seen. */
-  forget() {
-    for (const { viewer } of call.streams.values()) viewer?.forget();
+  /** What all pictures of the page said, whoever put them there. */
+  seen: gallery.look,
+  forget: gallery.forget,
+
+  /** Whoever opens the camera gets a picture with this number from now on; and whoever shares the screen, with its sound. */
+  installPictures({ camera, screen, screenTones }) {
+    const { mediaDevices } = navigator;
+    // Pages that are neither https nor loopback have none.
+    if (!mediaDevices) return;
+    const openMicrophone = mediaDevices.getUserMedia.bind(mediaDevices);
+    const easelOf = (number) => new MediaStream([new Easel({ number }).track]);
+    mediaDevices.getUserMedia = async (wanted) => (wanted.video ? easelOf(camera) : openMicrophone(wanted));
+    mediaDevices.getDisplayMedia = async () => {
+      const sound = await instruments.toneStream(screenTones);
+      return new MediaStream([...easelOf(screen).getTracks(), ...sound.getTracks()]);
+    };
   },
 
   /** What this browser can do by itself. */

@@ -21,15 +21,13 @@ export class Viewer {
     this.#wait();
   }
 
-  /** Begins to count anew. */
+  /** Begins to count anew. An element may show another stream from now on. */
   forget() {
     this.seen = nothing();
   }
 
   #wait() {
     this.#video.requestVideoFrameCallback((now) => {
-      // An element that was taken away is shown no more.
-      if (this.#video.srcObject === null) return;
       this.#look(now);
       this.#wait();
     });
