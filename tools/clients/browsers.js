@@ -37,10 +37,11 @@ const FIREFOX_PREFERENCES = {
   'dom.min_background_timeout_value': 20,
 };
 
-export function launchChromium() {
+export function launchChromium(environment = {}) {
   return puppeteer.launch({
     executablePath: find('CHROMIUM', 'chromium'),
     args: CHROMIUM_ARGS,
+    env: { ...process.env, ...environment },
     protocolTimeout: PROTOCOL_TIMEOUT_MS,
   });
 }

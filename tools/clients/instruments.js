@@ -16,21 +16,22 @@ export function install(tones) {
     }
   };
 
-  if (tones && navigator.mediaDevices) {
-    navigator.mediaDevices.getUserMedia = async () => {
-      const context = new AudioContext({ sampleRate: 48_000 });
-      const merger = new ChannelMergerNode(context, { numberOfInputs: 2 });
-      for (const [channel, frequency] of [tones.left, tones.right].entries()) {
-        const oscillator = new OscillatorNode(context, { frequency });
-        oscillator.connect(new GainNode(context, { gain: AMPLITUDE })).connect(merger, 0, channel);
-        oscillator.start();
-      }
-      const destination = new MediaStreamAudioDestinationNode(context, { channelCount: 2 });
-      merger.connect(destination);
-      await context.resume();
-      return destination.stream;
-    };
+  /** A stream of two tones, one a side. */
+  async function toneStream({ left, right }) {
+    const context = new AudioContext({ sampleRate: 48_000 });
+    const merger = new ChannelMergerNode(context, { numberOfInputs: 2 });
+    for (const [channel, frequency] of [left, right].entries()) {
+      const oscillator = new OscillatorNode(context, { frequency });
+      oscillator.connect(new GainNode(context, { gain: AMPLITUDE })).connect(merger, 0, channel);
+      oscillator.start();
+    }
+    const destination = new MediaStreamAudioDestinationNode(context, { channelCount: 2 });
+    merger.connect(destination);
+    await context.resume();
+    return destination.stream;
   }
+
+  if (tones && navigator.mediaDevices) navigator.mediaDevices.getUserMedia = () => toneStream(tones);
 
   let listening = null;
   const meters = new WeakMap();
@@ -67,18 +68,22 @@ export function install(tones) {
   function playing() {
     return [...document.querySelectorAll('audio[data-user]')].map((element) => ({
       userId: element.dataset.user,
+      source: element.dataset.source ?? 'mic',
       isMuted: element.muted,
       track: element.srcObject.getAudioTracks()[0],
     }));
   }
 
   globalThis.instruments = {
-    /** For each track that is received: whose it is, and the level of each frequency on the left and on the right. */
+    toneStream,
+
+    /** For each track that is received: whose it is, what it comes from, and the level of each frequency on the left and on the right. */
     levels(frequencies) {
-      return playing().map(({ userId, isMuted, track }) => {
+      return playing().map(({ userId, source, isMuted, track }) => {
         const [left, right] = meterOf(track).channels;
         return {
           userId,
+          source,
           isMuted,
           left: frequencies.map((frequency) => levelAt(left, frequency)),
           right: frequencies.map((frequency) => levelAt(right, frequency)),
@@ -97,6 +102,28 @@ export function install(tones) {
         }
       }
       return received;
+    },
+
+    /** What the browser counts of each video stream that is received. */
+    async videoReceived() {
+      const received = [];
+      for (const element of document.querySelectorAll('video[data-user]')) {
+        const [track] = element.srcObject?.getVideoTracks() ?? [];
+        const receivers = connections.flatMap((connection) => connection.getReceivers());
+        const report = await receivers.find((receiver) => receiver.track.id === track?.id)?.getStats();
+        const counts = [...(report?.values() ?? [])].find(({ type }) => type === 'inbound-rtp') ?? null;
+        const { user: userId, source } = element.dataset;
+        received.push({ userId, source, counts: counts && { ...counts } });
+      }
+      return received;
+    },
+
+    /** What the browser counts of each video encoding that is sent. */
+    async videoSent() {
+      const open = connections.filter(({ connectionState }) => connectionState !== 'closed');
+      const reports = await Promise.all(open.map((connection) => connection.getStats()));
+      const sent = reports.flatMap((report) => [...report.values()]).filter(({ type, kind }) => type === 'outbound-rtp' && kind === 'video');
+      return sent.map((counts) => ({ ...counts }));
     },
 
     /** Packets sent so far over all connections. */

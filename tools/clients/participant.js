@@ -1,31 +1,10 @@
-// A person before the page: types, clicks, looks and listens.
+// A person before the web client: types, clicks and looks.
 
 import assert from 'node:assert/strict';
-import { eventually, steadily } from './eventually.js';
-import { install } from './instruments.js';
-import { FREQUENCIES, heard, tonesOf } from './tones.js';
+import { eventually } from './eventually.js';
+import { Person } from './person.js';
 
-/** So many looks in a row must agree before something counts as heard, or as silent. */
-const LOOKS = 6;
-
-export class Participant {
-  /** What the page has written to its console, and its uncaught errors. */
-  console = [];
-
-  /** Opens a page of its own; `index` says which tones its microphone plays, null leaves the real one. */
-  static async open(browser, { userId, index = null }) {
-    const participant = new Participant();
-    participant.userId = userId;
-    participant.tones = index === null ? null : tonesOf(index);
-    participant.context = await browser.createBrowserContext();
-    participant.page = await participant.context.newPage();
-    participant.page.on('console', (message) => participant.console.push(`${message.type()}: ${message.text()}`));
-    participant.page.on('pageerror', (error) => participant.console.push(`uncaught: ${error.message}`));
-    participant.page.on('error', (error) => participant.console.push(`crashed: ${error.message}`));
-    await participant.page.evaluateOnNewDocument(install, participant.tones);
-    return participant;
-  }
-
+export class Participant extends Person {
   /** Opens a link, joins and waits until the room is there. */
   async join(link) {
     await this.tryJoin(link);
@@ -99,59 +78,4 @@ export class Participant {
       return true;
     });
   }
-
-  /** What is heard of each user: the tones on the left and on the right. */
-  async listen() {
-    const levels = await this.page.evaluate((frequencies) => instruments.levels(frequencies), FREQUENCIES);
-    return Object.fromEntries(levels.map(({ userId, left, right }) => [userId, { left: heard(left), right: heard(right) }]));
-  }
-
-  /**
-   * Waits until of each of these, and of nobody else, exactly the own left tone is heard on the left and the right on the
-   * right; and checks that it stays so. Someone without tones is to be received and silent. Everything that the page receives is listened to, so an own tone, another room's,
-   * or sides in exchange would be heard.
-   */
-  async hears(...others) {
-    const wanted = Object.fromEntries(
-      others.map(({ userId, tones }) => [userId, { left: tones ? [tones.left] : [], right: tones ? [tones.right] : [] }]),
-    );
-    const names = Object.keys(wanted);
-    await eventually(`${this.userId} hears ${names.length ? names : 'nobody'}`, async () => {
-      await steadily(LOOKS, async () => assert.deepEqual(sorted(await this.listen()), sorted(wanted)));
-      return true;
-    });
-  }
-
-  /** Waits until no packet comes from these any more, and checks that it stays so. */
-  async getsNoPacketsOf(...others) {
-    await eventually(`${this.userId} gets no packets of ${others.map(({ userId }) => userId)}`, async () => {
-      const before = await this.packets();
-      await steadily(LOOKS, async () => {
-        const now = await this.packets();
-        for (const { userId } of others) assert.equal(now[userId], before[userId], `packets of ${userId}`);
-      });
-      return true;
-    });
-  }
-
-  /** Packets received from each user so far. */
-  packets() {
-    return this.page.evaluate(() => instruments.packets());
-  }
-
-  /** Ends the page without a word to the service, as a crash does. */
-  async kill() {
-    const session = await this.page.createCDPSession();
-    // The answer never comes: who would give it is gone.
-    session.send('Page.crash').catch(() => {});
-    await eventually('the tab has crashed', () => this.console.some((line) => line.startsWith('crashed')));
-  }
-
-  async close() {
-    await this.context.close().catch(() => {});
-  }
-}
-
-function sorted(byUser) {
-  return Object.entries(byUser).toSorted(([one], [other]) => one.localeCompare(other));
 }

@@ -9,7 +9,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { eventually } from './eventually.js';
 
-const BINARY = fileURLToPath(new URL('../../target/release/voice-service', import.meta.url));
+const BINARY = process.env.VOICE_SERVICE ?? fileURLToPath(new URL('../../target/release/voice-service', import.meta.url));
 
 /** Media ports below the kernel's ephemeral range, where no other program's socket turns up by chance. */
 const RTC_PORT_FIRST = 20_000;
@@ -29,12 +29,19 @@ export class Service {
 
   #secretFile;
   #shards;
+  #address;
+  #command;
 
-  /** Starts it and waits until it takes calls. */
-  static async start({ shards = 1 } = {}) {
+  /**
+   * Starts it and waits until it takes calls. `address` is its only one; `command` is what its program is run by, a command
+   * that takes it into another network for example.
+   */
+  static async start({ shards = 1, address = '127.0.0.1', command = [] } = {}) {
     const service = new Service();
     service.port = await freePort();
     service.#shards = shards;
+    service.#address = address;
+    service.#command = command;
     service.#secret = randomBytes(32).toString('hex');
     service.#folder = await mkdtemp(path.join(tmpdir(), 'voice-'));
     service.#secretFile = path.join(service.#folder, 'secret');
@@ -50,15 +57,16 @@ export class Service {
       shards: this.#shards,
       'jwt-secret-file': this.#secretFile,
       permissions: 'token',
-      'public-ip': '127.0.0.1',
-      'http-ip': '127.0.0.1',
-      'listen-ip': '127.0.0.1',
+      'public-ip': this.#address,
+      'http-ip': this.#address,
+      'listen-ip': this.#address,
       'rtc-min-port': RTC_PORT_FIRST,
       'rtc-max-port': RTC_PORT_FIRST + RTC_PORTS - 1,
     };
     const args = Object.entries(flags).map(([name, value]) => `--${name}=${value}`);
     this.#isOver = false;
-    this.#child = spawn(BINARY, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, RUST_LOG: 'info' } });
+    const [program, ...before] = [...this.#command, BINARY];
+    this.#child = spawn(program, [...before, ...args], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, RUST_LOG: 'info' } });
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       stream.setEncoding('utf8').on('data', (text) => this.#log.push(text));
     }
@@ -80,7 +88,7 @@ export class Service {
   }
 
   url(pathname) {
-    return `http://127.0.0.1:${this.port}${pathname}`;
+    return `http://${this.#address}:${this.port}${pathname}`;
   }
 
   /** The page's address for a room and a token. */

@@ -5,6 +5,8 @@ const FIRST_HZ = 700;
 /** Twenty-two bins of the analysers; the window of each reaches three. */
 const STEP_HZ = 130;
 const PAIRS_MAX = 12;
+/** What comes with someone's screen has the tones of so many participants later. */
+export const TONES_OF_SCREEN = PAIRS_MAX / 2;
 
 /** A tone this strong is heard: one that is played arrives at about −26 dB, and what leaks beside it is under −80. */
 const HEARD_DB = -45;

@@ -11,11 +11,17 @@ use shard_protocol::tables::MediaKind;
 /// with the headers below; and a fifth more.
 const AUDIO_BYTES_PER_SECOND: u64 = 96_000;
 
-/// A screen of 4 Mbit/s, its three simulcast layers if it has any, and as much again for key frames and retransmissions.
-const VIDEO_BYTES_PER_SECOND: u64 = 1_500_000;
+/// A screen of 4 Mbit/s, its three simulcast layers if it has any, and as much again for key frames and retransmissions: 1250
+/// full packets a second, each with the cost below.
+const VIDEO_BYTES_PER_SECOND: u64 = 2_000_000;
 
 /// Bytes of IPv4, UDP and RTP headers, so that many small packets count too.
 const PACKET_OVERHEAD: u64 = 40;
+
+/// What a packet of pictures counts beside its payload. A copy costs the kernel the same work however short it is, and
+/// encoders fill their packets: without this a flood of packets of one byte each would be allowed to be thirty times as many
+/// as a screen has, for each receiver. With it they are four times as many.
+const VIDEO_PACKET_COST: u64 = 400;
 
 /// How far a publisher may run ahead: what a network held back for this long arrives at once.
 const BURST: Duration = Duration::from_secs(1);
@@ -24,6 +30,8 @@ const BURST: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug)]
 pub struct Policer {
     bytes_per_second: u64,
+    /// What a packet counts beside its payload.
+    packet_cost: u64,
     /// When all that was admitted would have been sent at the allowed rate; `None` before the first packet.
     drained_at: Option<Instant>,
 }
@@ -31,15 +39,15 @@ pub struct Policer {
 impl Policer {
     /// Makes the policer of one producer.
     pub fn new(kind: MediaKind) -> Self {
-        Self::with_rate(match kind {
-            MediaKind::Audio => AUDIO_BYTES_PER_SECOND,
-            MediaKind::Video => VIDEO_BYTES_PER_SECOND,
-        })
+        match kind {
+            MediaKind::Audio => Self::with_rate(AUDIO_BYTES_PER_SECOND),
+            MediaKind::Video => Self { packet_cost: VIDEO_PACKET_COST, ..Self::with_rate(VIDEO_BYTES_PER_SECOND) },
+        }
     }
 
     /// Makes a policer of `bytes_per_second`, which are not 0.
     pub fn with_rate(bytes_per_second: u64) -> Self {
-        Self { bytes_per_second, drained_at: None }
+        Self { bytes_per_second, packet_cost: PACKET_OVERHEAD, drained_at: None }
     }
 
     /// Whether a payload of `len` bytes that came at `received_at` is within the rate; only such a one counts.
@@ -49,7 +57,7 @@ impl Policer {
             return false;
         }
         // A datagram is shorter than 2^16 bytes, so this stays far below 2^64.
-        let nanos = (len as u64 + PACKET_OVERHEAD) * 1_000_000_000 / self.bytes_per_second;
+        let nanos = (len as u64 + self.packet_cost) * 1_000_000_000 / self.bytes_per_second;
         self.drained_at = Some(drained_at + Duration::from_nanos(nanos));
         true
     }
@@ -72,6 +80,8 @@ mod tests {
         // 510 kbit/s in frames of 2.5 ms, and in frames of 20 ms.
         assert_eq!(admitted(MediaKind::Audio, 4000, 160, 10), 4000);
         assert_eq!(admitted(MediaKind::Audio, 500, 1275, 10), 500);
+        // 12 Mbit/s of pictures in full packets.
+        assert_eq!(admitted(MediaKind::Video, 12_500, 1200, 10), 12_500);
         // What a network held back for a second comes at once.
         let mut policer = Policer::new(MediaKind::Audio);
         let now = Instant::now();
@@ -83,5 +93,12 @@ mod tests {
         let packets = admitted(MediaKind::Audio, 37_000, 1100, 10);
         let bytes = u64::from(packets) * (1100 + PACKET_OVERHEAD);
         assert!((10 * AUDIO_BYTES_PER_SECOND..=12 * AUDIO_BYTES_PER_SECOND).contains(&bytes), "{bytes}");
+    }
+    #[test]
+    fn packets_without_content_are_no_way_round_it() {
+        // The rate and a burst of packets of one byte.
+        let rate = VIDEO_BYTES_PER_SECOND / (VIDEO_PACKET_COST + 1);
+        let packets = u64::from(admitted(MediaKind::Video, 360_000, 1, 10));
+        assert!((10 * rate..=12 * rate).contains(&packets), "{packets}");
     }
 }

@@ -138,6 +138,7 @@ struct Newest {
     /// The newest that had numbers of a picture.
     numbered: (PacketIndex, PictureNumbers),
     captured_at: Option<NtpTimestamp>,
+    /// When its timestamp went out first.
     at: Instant,
 }
 
@@ -200,6 +201,10 @@ impl Rewriter {
         };
         match &mut self.newest {
             Some(newest) if mapped.index <= newest.mapped.index => newest.numbered = numbered,
+            // Padding repeats the timestamp of a picture that may be long past.
+            Some(newest) if mapped.timestamp == newest.mapped.timestamp => {
+                *newest = Newest { mapped, numbered, ..*newest }
+            }
             newest => *newest = Some(Newest { mapped, numbered, captured_at: arrival.captured_at, at: now }),
         }
         Some(mapped)

@@ -85,6 +85,30 @@ fn a_loss_towards_one_receiver_is_mended_from_the_store_and_costs_the_publisher_
 }
 
 #[test]
+fn where_nothing_can_be_sent_again_the_picture_goes_on_with_key_frames() {
+    for publisher_has in [true, false] {
+        let camera = PublisherSetup::camera(PayloadFormat::Vp8);
+        let mut scene = Scene::new(7, FAR, PublisherSetup { has_retransmission: publisher_has, ..camera }, 0);
+        scene.receivers_have_retransmission = !publisher_has;
+        let viewer = scene.join();
+        // The way that has none loses.
+        let lossy = Conditions { loss: 0.01, ..FAR };
+        if publisher_has {
+            scene.world.set_line(viewer.link, FAR, lossy);
+        } else {
+            scene.world.set_line(scene.speaker, lossy, FAR);
+        }
+        scene.run_for(30 * SECOND);
+        let verdict = scene.judge(viewer, SLACK);
+        assert!(scene.receiver(viewer).arrivals.iter().all(|arrival| !arrival.is_retransmission));
+        assert!(scene.key_frames_asked(scene.now() - 30 * SECOND) > 5);
+        let longest = verdict.decoded.windows(2).map(|pair| pair[1].at - pair[0].at).max().unwrap();
+        assert!(longest < 3 * SECOND, "{longest:?} without picture");
+        assert!(verdict.decoded.len() > 300, "{} frames", verdict.decoded.len());
+    }
+}
+
+#[test]
 fn bursts_are_mended_and_the_picture_goes_on_after_those_that_are_not() {
     for seed in 0..8 {
         // Bursts of ten datagrams in the mean, a tenth of all.

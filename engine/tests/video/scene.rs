@@ -43,6 +43,8 @@ pub(crate) struct Scene {
     pub(crate) producer: ProducerId,
     pub(crate) viewers: Vec<Viewer>,
     pub(crate) receiver_setup: ReceiverSetup,
+    /// Whether those who come can be sent packets again.
+    pub(crate) receivers_have_retransmission: bool,
     last_ssrc: u32,
 }
 
@@ -56,7 +58,16 @@ impl Scene {
         let producer = world.add_publisher(speaker, setup);
         let receiver_setup = ReceiverSetup { round_trip: conditions.delay * 2, ..ReceiverSetup::default() };
         let last_ssrc = 0x0001_0000;
-        let mut scene = Self { world, router, speaker, producer, viewers: Vec::new(), receiver_setup, last_ssrc };
+        let mut scene = Self {
+            world,
+            router,
+            speaker,
+            producer,
+            viewers: Vec::new(),
+            receiver_setup,
+            receivers_have_retransmission: true,
+            last_ssrc,
+        };
         for link in links {
             scene.watch(link);
         }
@@ -68,7 +79,8 @@ impl Scene {
         self.last_ssrc += 2;
         let ssrc = self.last_ssrc;
         let mid = format!("{ssrc:x}");
-        let table = consumer(self.publisher().setup().format, &mid, ssrc, Some(ssrc + 1));
+        let rtx_ssrc = self.receivers_have_retransmission.then_some(ssrc + 1);
+        let table = consumer(self.publisher().setup().format, &mid, ssrc, rtx_ssrc);
         let consumer = self.world.add_receiver(link, self.producer, table, self.receiver_setup);
         let place = self.world.participant(link).receivers.len() - 1;
         let viewer = Viewer { link, consumer, place };

@@ -14,7 +14,7 @@ use shard_protocol::tables::PayloadFormat;
 use crate::scene::{FAR, SECOND, Scene, Viewer};
 
 /// Sequences of each of the tests below.
-const CASES: u32 = 600;
+const CASES: u32 = 1000;
 
 /// How long all may take to be well again once the network is: to give up on what is lost, to ask for a key frame, and to
 /// get it.

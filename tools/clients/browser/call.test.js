@@ -101,5 +101,5 @@ for (const shards of [1, 2]) {
 
 /** Someone whose stream is there and carries no tone. */
 function silent({ userId }) {
-  return { userId, tones: null };
+  return { userId, sounds: { mic: null } };
 }

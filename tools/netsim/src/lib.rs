@@ -21,6 +21,7 @@ mod network;
 mod pair;
 mod participant;
 mod payload;
+mod progress;
 mod publisher;
 mod receiver;
 mod tables;

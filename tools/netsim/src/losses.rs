@@ -45,21 +45,17 @@ impl Losses {
     /// Notes that a packet came; `false` where too many are missing now, and all are given up.
     pub(crate) fn on_packet(&mut self, sequence: u64, now: Instant) -> bool {
         self.missing.remove(&sequence);
-        match self.newest {
-            Some(newest) if sequence <= newest => return true,
-            Some(newest) if sequence - newest > MISSING_MAX as u64 => self.missing.clear(),
-            Some(newest) => {
-                let missing = Missing { since: now, asked_at: None, times: 0 };
-                self.missing.extend((newest + 1..sequence).map(|number| (number, missing)));
-            }
-            None => {}
+        let first = self.newest.map_or(sequence, |newest| newest + 1);
+        if sequence < first {
+            return true;
         }
-        let jump = self.newest.map_or(0, |newest| sequence - newest);
         self.newest = Some(sequence);
-        if self.missing.len() > MISSING_MAX || jump > MISSING_MAX as u64 {
+        if self.missing.len() as u64 + (sequence - first) >= MISSING_MAX as u64 {
             self.missing.clear();
             return false;
         }
+        let missing = Missing { since: now, asked_at: None, times: 0 };
+        self.missing.extend((first..sequence).map(|number| (number, missing)));
         true
     }
 
@@ -77,30 +73,22 @@ impl Losses {
         missing.asked_at.map_or(missing.since, |at| at + self.retry_interval)
     }
 
-    /// The packets to ask for now; `Err` where one has to be given up, and all are.
-    pub(crate) fn poll_requests(&mut self, now: Instant) -> Result<Vec<u64>, GivenUp> {
+    /// The packets to ask for now; those that were asked for in vain for too long are given up.
+    pub(crate) fn poll_requests(&mut self, now: Instant) -> Vec<u64> {
+        let retry_interval = self.retry_interval;
+        let is_due = |missing: &Missing| missing.asked_at.map_or(missing.since, |at| at + retry_interval) <= now;
         let is_hopeless =
             |missing: &Missing| missing.times >= TIMES_MAX || now.saturating_duration_since(missing.since) > AGE_MAX;
-        let due = |missing: &Missing| missing.asked_at.map_or(missing.since, |at| at + self.retry_interval) <= now;
-        if self.missing.values().any(|missing| due(missing) && is_hopeless(missing)) {
-            self.missing.clear();
-            return Err(GivenUp);
-        }
-        let requests: Vec<u64> =
-            self.missing.iter().filter(|(_, missing)| due(missing)).map(|(number, _)| *number).collect();
-        for number in &requests {
-            if let Some(missing) = self.missing.get_mut(number) {
-                missing.asked_at = Some(now);
-                missing.times += 1;
-            }
-        }
-        Ok(requests)
+        self.missing.retain(|_, missing| !(is_due(missing) && is_hopeless(missing)));
+        let due = self.missing.iter_mut().filter(|(_, missing)| is_due(missing));
+        let ask = |(number, missing): (&u64, &mut Missing)| {
+            missing.asked_at = Some(now);
+            missing.times += 1;
+            *number
+        };
+        due.map(ask).collect()
     }
 }
-
-/// A packet has been asked for in vain for too long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct GivenUp;
 
 #[cfg(test)]
 mod tests {
@@ -115,11 +103,11 @@ mod tests {
         losses.on_packet(10, start);
         assert_eq!(losses.poll_timeout(), None);
         losses.on_packet(13, start);
-        assert_eq!(losses.poll_requests(start), Ok(vec![11, 12]));
+        assert_eq!(losses.poll_requests(start), [11, 12]);
         assert_eq!(losses.poll_timeout(), Some(start + ROUND_TRIP));
         losses.on_packet(12, start + ROUND_TRIP / 2);
-        assert_eq!(losses.poll_requests(start + ROUND_TRIP / 2), Ok(vec![]));
-        assert_eq!(losses.poll_requests(start + ROUND_TRIP), Ok(vec![11]));
+        assert!(losses.poll_requests(start + ROUND_TRIP / 2).is_empty());
+        assert_eq!(losses.poll_requests(start + ROUND_TRIP), [11]);
         losses.on_packet(11, start + ROUND_TRIP);
         assert_eq!(losses.poll_timeout(), None);
     }
@@ -132,10 +120,10 @@ mod tests {
             losses.on_packet(1, now);
             losses.on_packet(3, now);
             for _ in 0..times {
-                assert_eq!(losses.poll_requests(now), Ok(vec![2]));
+                assert_eq!(losses.poll_requests(now), [2]);
                 now += round_trip;
             }
-            assert_eq!(losses.poll_requests(now), Err(GivenUp));
+            assert!(losses.poll_requests(now).is_empty());
             assert_eq!(losses.poll_timeout(), None);
         }
     }

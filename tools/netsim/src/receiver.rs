@@ -1,7 +1,7 @@
 //! A virtual receiver of one stream: it takes media and retransmissions, asks for what is missing and for key frames, and
 //! records all that the service sent.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -15,11 +15,9 @@ use rtp_util::marshal::Marshal;
 use shard_protocol::tables::{ConsumerTable, PayloadFormat};
 
 use crate::label::{Label, Picture};
-use crate::losses::{GivenUp, Losses};
+use crate::losses::Losses;
 use crate::payload;
-
-/// How long a decoder waits for a key frame before it asks, and asks again: as long as browsers do.
-const KEY_FRAME_WAIT: Duration = Duration::from_millis(200);
+use crate::progress::Progress;
 
 /// A stream of which nothing has come for so long is not asked for key frames.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
@@ -89,10 +87,7 @@ pub struct Receiver {
     pub faults: Vec<String>,
     newest: Option<u64>,
     losses: Losses,
-    /// Packets of key frames that are not whole yet.
-    key_frames: HashMap<(u8, u8, u32), HashSet<u16>>,
-    /// Since when only a key frame helps, and it was last asked for.
-    waits_since: Option<Instant>,
+    progress: Progress,
     came_at: Option<Instant>,
     outgoing: VecDeque<Bytes>,
     reception: Reception,
@@ -120,8 +115,7 @@ impl Receiver {
             faults: Vec::new(),
             newest: None,
             losses: Losses::new(setup.round_trip),
-            key_frames: HashMap::new(),
-            waits_since: None,
+            progress: Progress::default(),
             came_at: None,
             outgoing: VecDeque::new(),
             reception: Reception::default(),
@@ -187,22 +181,12 @@ impl Receiver {
     fn on_packet(&mut self, now: Instant, sequence: u64, label: Option<Label>, is_retransmission: bool) {
         self.came_at = Some(now);
         self.reception.received += u64::from(!is_retransmission);
-        if self.reception.first.is_none() {
-            self.reception.first = Some(sequence);
-            self.waits_since = Some(now);
+        self.reception.first.get_or_insert(sequence);
+        if !self.losses.on_packet(sequence, now) && self.setup.asks {
+            self.request_key_frame();
         }
-        if !self.losses.on_packet(sequence, now) {
-            self.waits_since.get_or_insert(now);
-        }
-        if let Some(label) = label.filter(|label| label.is_key) {
-            let frame = (label.encoding, label.run, label.frame);
-            let packets = self.key_frames.entry(frame).or_default();
-            packets.insert(label.packet);
-            if packets.len() == usize::from(label.packets) {
-                self.key_frames.clear();
-                self.waits_since = None;
-                self.losses.forget_before(sequence.saturating_sub(u64::from(label.packet)));
-            }
+        if let Some(first) = self.progress.on_packet(sequence, label, now) {
+            self.losses.forget_before(first);
         }
     }
 
@@ -212,7 +196,7 @@ impl Receiver {
             return None;
         }
         let silent_at = self.came_at? + SILENCE_MAX;
-        let key_frame_at = self.waits_since.map(|since| since + KEY_FRAME_WAIT).filter(|at| *at < silent_at);
+        let key_frame_at = self.progress.ask_at().filter(|at| *at < silent_at);
         [key_frame_at, self.losses.poll_timeout()].into_iter().flatten().min()
     }
 
@@ -221,16 +205,12 @@ impl Receiver {
         if self.poll_timeout().is_none_or(|at| at > now) {
             return;
         }
-        match self.losses.poll_requests(now) {
-            Ok(requests) if requests.is_empty() => {}
-            Ok(requests) => self.request_packets(&requests.iter().map(|number| *number as u16).collect::<Vec<_>>()),
-            Err(GivenUp) => {
-                self.waits_since = Some(now);
-                self.request_key_frame();
-            }
+        let requests: Vec<u16> = self.losses.poll_requests(now).into_iter().map(|number| number as u16).collect();
+        if !requests.is_empty() {
+            self.request_packets(&requests);
         }
-        if self.waits_since.is_some_and(|since| since + KEY_FRAME_WAIT <= now) {
-            self.waits_since = Some(now);
+        if self.progress.ask_at().is_some_and(|at| at <= now) {
+            self.progress.on_asked(now);
             self.request_key_frame();
         }
     }

@@ -1,4 +1,5 @@
-// Opens what this user sends: the microphone, the camera, the screen; or says why it can't be had. A call goes on without.
+// Opens what this user sends: the microphone, the camera, the screen; or says why it can't be had.
+// A call goes on without.
 
 import { SCREEN_FRAME_RATE_MAX_HZ } from './encodings';
 import type { Source } from './protocol';

@@ -4,9 +4,10 @@ import type { ProducerCodecOptions, RtpEncodingParameters } from 'mediasoup-clie
 import type { LayerSettings, OpusSettings } from './protocol';
 
 /**
- * How the layers of a camera travel: each as an encoding of its own, all within one encoding, or the highest alone.
+ * How the layers of a camera travel: each as an encoding of its own; all within one encoding; or the highest alone, with
+ * or without layers in time.
  */
-export type Ladder = 'simulcast' | 'svc' | 'single';
+export type Ladder = 'simulcast' | 'svc' | 'temporal' | 'single';
 
 /**
  * The service lets a screen have 4 Mbit/s. An eighth is left to packet headers and to what is sent again, so that the
@@ -22,15 +23,24 @@ const SVC_MODE = 'L3T3_KEY';
 
 /** VP9 and AV1 carry their layers within one encoding, where the browser lets a page ask for that. */
 export function ladderOf(mimeType: string, isSvcKnown: boolean): Ladder {
-  if (!/^video\/(vp9|av1)$/i.test(mimeType)) return 'simulcast';
-  return isSvcKnown ? 'svc' : 'single';
+  switch (mimeType.toLowerCase()) {
+    case 'video/vp9':
+      return isSvcKnown ? 'svc' : 'single';
+    case 'video/av1':
+      // A receiver tells AV1's spatial layers apart by the dependency descriptor alone, and is sent none.
+      return isSvcKnown ? 'temporal' : 'single';
+    default:
+      return 'simulcast';
+  }
 }
 
 /** The encodings of a camera, lowest first. Each step of the ladder is half as high as the one above it. */
 export function cameraEncodings(layers: LayerSettings[], ladder: Ladder): RtpEncodingParameters[] {
   const highest = layers.at(-1);
   if (!highest) return [{}];
+  const scalabilityMode = temporalModeOf(layers);
   if (ladder === 'single') return [limits(highest)];
+  if (ladder === 'temporal') return [{ ...limits(highest), scalabilityMode }];
   if (ladder === 'svc') {
     const maxBitrate = layers.reduce((sum, layer) => sum + (layer.maxBitrate ?? 0), 0);
     return [{ ...limits({ ...highest, maxBitrate }), scalabilityMode: SVC_MODE }];
@@ -39,7 +49,7 @@ export function cameraEncodings(layers: LayerSettings[], ladder: Ladder): RtpEnc
     ...limits(layer),
     scaleResolutionDownBy: 2 ** (layers.length - 1 - step),
     // Browsers encode all layers of one camera with the same temporal structure.
-    scalabilityMode: temporalModeOf(layers),
+    scalabilityMode,
   }));
 }
 

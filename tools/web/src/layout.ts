@@ -20,6 +20,8 @@ export interface Layout {
 
 /** Between two tiles, in every direction. */
 export const GAP_PX = 10;
+/** Above a screen stands a line with its name, as high as this. */
+export const SCREEN_BAR_PX = 32;
 /** A face and a name can still be told apart at this size; rather than smaller tiles there is more to scroll. */
 const PERSON_MIN: Size = { width: 132, height: 84 };
 /** Beside a screen people are company, not the subject. */
@@ -28,7 +30,7 @@ const PERSON_BESIDE_MIN: Size = { width: 112, height: 72 };
 const PERSON_SHAPE = { min: 4 / 3, max: 16 / 9 };
 const PERSON_SHAPE_UPRIGHT = { min: 0.8, max: 16 / 9 };
 /** A screen is never cut. Outside of these shapes the bars beside it grow. */
-const SCREEN_SHAPE = { min: 4 / 3, max: 16 / 9 };
+const SCREEN_SHAPE = { min: 4 / 3, max: 16 / 9, barPx: SCREEN_BAR_PX };
 const SCREEN_MIN: Size = { width: 200, height: 120 };
 /** The column of people takes this share of the width, within these bounds. */
 const COLUMN = { share: 0.22, minPx: 132, maxPx: 300 };
@@ -66,11 +68,18 @@ export function arrange(area: Size, people: number, screens: number): Layout {
   };
 }
 
+/** The shapes that a picture may have, width by height, and the height of the line above it. */
+interface Shape {
+  min: number;
+  max: number;
+  barPx?: number;
+}
+
 /**
  * The largest size at which so many tiles fit into an area. Where that would be below the minimum, tiles are as wide as
  * the columns that have the minimum, and what does not fit is scrolled to.
  */
-function fit(area: Size, count: number, shape: { min: number; max: number }, minimum: Size): Size {
+function fit(area: Size, count: number, { min, max, barPx = 0 }: Shape, minimum: Size): Size {
   let best: Size = { width: 0, height: 0 };
   for (let columns = 1; columns <= count; columns++) {
     const rows = Math.ceil(count / columns);
@@ -79,15 +88,15 @@ function fit(area: Size, count: number, shape: { min: number; max: number }, min
       height: (area.height - GAP_PX * (rows - 1)) / rows,
     };
     const size = {
-      width: Math.floor(Math.min(cell.width, cell.height * shape.max)),
-      height: Math.floor(Math.min(cell.height, cell.width / shape.min)),
+      width: Math.floor(Math.min(cell.width, (cell.height - barPx) * max)),
+      height: Math.floor(Math.min(cell.height, cell.width / min + barPx)),
     };
     if (size.width * size.height > best.width * best.height) best = size;
   }
   if (best.width >= minimum.width && best.height >= minimum.height) return best;
   const columns = Math.min(count, columnsOf(area.width, minimum.width));
   const width = Math.floor((area.width - GAP_PX * (columns - 1)) / columns);
-  return { width, height: Math.max(minimum.height, Math.floor(width / shape.max)) };
+  return { width, height: Math.max(minimum.height, Math.floor(width / max + barPx)) };
 }
 
 /** How many tiles of a width stand beside one another. */

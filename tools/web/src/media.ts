@@ -2,7 +2,14 @@
 // It knows streams, not people.
 
 import { Device } from 'mediasoup-client';
-import type { Consumer, Producer, RtpCapabilities, RtpCodecCapability, Transport } from 'mediasoup-client/types';
+import type {
+  Consumer,
+  Producer,
+  ProducerOptions,
+  RtpCapabilities,
+  RtpCodecCapability,
+  Transport,
+} from 'mediasoup-client/types';
 import {
   cameraEncodings,
   ladderOf,
@@ -148,7 +155,7 @@ export class Media {
   }
 
   /** How a source is encoded. */
-  #encoding(source: Source, settings: Settings, codec: string | null): object {
+  #encoding(source: Source, settings: Settings, codec: string | null): ProducerOptions {
     const opus = settings.audio?.opus ?? {};
     const chosen = this.#videoCodec(codec);
     switch (source) {
@@ -167,8 +174,9 @@ export class Media {
 
   /** Of the codecs that browser and service share, the one of this name, else the first. */
   #videoCodec(name: string | null): RtpCodecCapability | undefined {
-    const codecs = this.#device.sendRtpCapabilities.codecs?.filter(({ kind, mimeType }) => kind === 'video' && !/\/rtx$/i.test(mimeType));
-    return codecs?.find(({ mimeType }) => mimeType.toLowerCase() === `video/${name}`) ?? codecs?.[0];
+    const { codecs: known = [] } = this.#device.sendRtpCapabilities;
+    const codecs = known.filter(({ kind, mimeType }) => kind === 'video' && !/\/rtx$/i.test(mimeType));
+    return codecs.find(({ mimeType }) => mimeType.toLowerCase() === `video/${name}`) ?? codecs[0];
   }
 
   #ladder(codec: RtpCodecCapability | undefined): Ladder {

@@ -1,5 +1,5 @@
-// What this user sends: opens microphone, camera and screen, keeps them open over as many connections as the call takes,
-// and knows why one of them is not sent. What the others are told of it is the call's to say.
+// What this user sends: opens microphone, camera and screen, keeps them open over as many connections as the call
+// takes, and knows why one of them is not sent. What the others are told of it is the call's to say.
 
 import { openCapture, type CaptureFault, type CaptureSource } from './capture';
 import { ConnectionEnded, RequestRefused } from './signaling';
@@ -145,7 +145,7 @@ export class Publisher {
       else media.stopSending(source);
       if (source === 'mic') media.setMicrophoneMuted(this.#muted);
     } catch (error) {
-      // A connection that ended is made anew and sends the same track then; one that was closed meanwhile is not missed.
+      // A connection that ended is made anew and sends the same track then; a source closed meanwhile is not missed.
       if (media !== this.#media || this.#tracks.get(source) !== track || error instanceof ConnectionEnded) return;
       this.#onRefusal(source, error);
     }

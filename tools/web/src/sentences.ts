@@ -106,7 +106,9 @@ const CAMERA_SENTENCES: Record<CaptureFault, Sentence> = {
 const SCREEN_SENTENCES: Record<CaptureFault, Sentence> = {
   denied: {
     title: 'Your screen is not shared: the choice was cancelled, or the browser was not allowed to.',
-    text: 'Share again and choose what to show. If nothing can be chosen, let the browser record the screen in the system’s privacy settings.',
+    text:
+      'Share again and choose what to show. If nothing can be chosen, let the browser record the screen in the ' +
+      'system’s privacy settings.',
   },
   missing: {
     title: 'Your screen is not shared: there was nothing to show.',

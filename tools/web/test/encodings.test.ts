@@ -31,11 +31,18 @@ test('settings that say nothing leave everything to the browser', () => {
   assert.deepEqual(cameraEncodings([{}], 'simulcast'), [{ scaleResolutionDownBy: 1, scalabilityMode: 'L1T1' }]);
 });
 
+test('layers in time alone come with what the highest layer may have', () => {
+  assert.deepEqual(cameraEncodings(LAYERS, 'temporal'), [
+    { maxBitrate: 1_500_000, maxFramerate: 30, scalabilityMode: 'L1T3' },
+  ]);
+});
+
 test('VP9 and AV1 carry their layers in one encoding where the browser knows how', () => {
   assert.equal(ladderOf('video/VP8', true), 'simulcast');
   assert.equal(ladderOf('video/H264', false), 'simulcast');
   assert.equal(ladderOf('video/VP9', true), 'svc');
-  assert.equal(ladderOf('video/AV1', true), 'svc');
+  assert.equal(ladderOf('video/VP9', false), 'single');
+  assert.equal(ladderOf('video/AV1', true), 'temporal');
   assert.equal(ladderOf('video/AV1', false), 'single');
 });
 

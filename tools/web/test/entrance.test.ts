@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ID_LENGTH_MAX, readLink, readUserId, toId } from '../src/entrance';
+import { fetchDevelopmentToken, ID_LENGTH_MAX, readLink, readUserId, toId, TokenMissing } from '../src/entrance';
 
 function tokenOf(claims: object): string {
   return `e30.${Buffer.from(JSON.stringify(claims)).toString('base64url')}.c2ln`;
@@ -42,4 +42,12 @@ test('a token names its user by userId, else by sub, as a string or a number', (
 
 test('what is no token names nobody', () => {
   for (const text of ['', 'a.b', 'a.%%%.c', tokenOf({}), tokenOf({ userId: {} })]) assert.equal(readUserId(text), null);
+});
+
+test('a service without development tokens is told from one that is gone', async (context) => {
+  const answer = (status: number) => context.mock.method(globalThis, 'fetch', async () => new Response('{}', { status }));
+  answer(404);
+  await assert.rejects(fetchDevelopmentToken('alice'), TokenMissing);
+  answer(502);
+  await assert.rejects(fetchDevelopmentToken('alice'), (error) => !(error instanceof TokenMissing));
 });

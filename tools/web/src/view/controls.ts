@@ -58,7 +58,8 @@ export class Controls {
     dress(this.#camera, camera === 'on' ? 'camera' : 'cameraOff', cameraLabel);
     this.#camera.dataset.activity = camera;
     const screen = publisher.activityOf('screen');
-    dress(this.#screen, screen === 'on' ? 'screenOff' : 'screen', { off: 'Share screen', opening: 'Choosing…', on: 'Stop sharing' }[screen]);
+    const screenLabel = { off: 'Share screen', opening: 'Choosing…', on: 'Stop sharing' }[screen];
+    dress(this.#screen, screen === 'on' ? 'screenOff' : 'screen', screenLabel);
     this.#screen.dataset.activity = screen;
     // Disabled buttons lose the focus; these come back in a moment, so they keep it.
     for (const button of [this.#camera, this.#screen]) {

@@ -52,7 +52,7 @@ export class PersonTile {
 
   /** Lets go of the picture; the tile is gone from the page. */
   close(): void {
-    this.#picture.show(null);
+    this.#picture.close();
   }
 
   #showPictureState(): void {

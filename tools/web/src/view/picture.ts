@@ -1,5 +1,5 @@
-// A moving picture. It is seen from its first frame on: nobody looks at something black, or at a picture that stands still
-// because its sender is resting.
+// A moving picture. It is seen from its first frame on: nobody looks at something black, or at a picture that stands
+// still because its sender is resting.
 
 import type { PictureSource, Shown } from '../room';
 import { element } from './element';
@@ -25,7 +25,7 @@ export class Picture {
       autoplay: true,
       playsinline: true,
       disablepictureinpicture: true,
-      loadeddata: () => this.#onFirstFrame(),
+      loadeddata: () => this.#onData(),
       resize: () => this.#onResize(),
     });
     // Its sound, if any, is played elsewhere; and what makes no sound may always play.
@@ -38,20 +38,41 @@ export class Picture {
 
   /** Shows what there is to be seen, or nothing. */
   show(shown: Shown | null): void {
-    const track = shown?.track ?? null;
-    if (track !== this.#track) {
+    const track = shown?.track;
+    if (track && track !== this.#track) {
       this.#track = track;
-      // A stream of its own for each time: the last frame of the time before is gone with the old one.
-      this.root.srcObject = track && new MediaStream([track]);
+      this.root.srcObject = new MediaStream([track]);
       this.#setState('off');
     }
-    if (!shown) this.#setState('off');
-    else if (shown.isRefused) this.#setState('refused');
-    else if (this.#state !== 'live') this.#setState('waiting');
+    if (!shown) return this.#setState('off');
+    if (shown.isRefused) return this.#setState('refused');
+    if (this.#state === 'waiting' || this.#state === 'live') return;
+    this.#setState('waiting');
+    this.#awaitFrame();
   }
 
-  #onFirstFrame(): void {
-    if (this.#state === 'waiting') this.#setState('live');
+  /** Lets go of the track for good. */
+  close(): void {
+    this.show(null);
+    this.root.srcObject = null;
+  }
+
+  /**
+   * Waits for a frame that is new: the element may still hold the one at which its sender went to rest. Browsers draw
+   * nothing in a page that is hidden, and nobody looks at it; there any frame will do.
+   */
+  #awaitFrame(): void {
+    if ('requestVideoFrameCallback' in this.root) this.root.requestVideoFrameCallback(() => this.#onFrame());
+    if (this.root.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA) this.#onData();
+  }
+
+  #onData(): void {
+    if (document.hidden || !('requestVideoFrameCallback' in this.root)) this.#onFrame();
+  }
+
+  #onFrame(): void {
+    if (this.#state !== 'waiting') return;
+    this.#setState('live');
     this.onChange();
   }
 

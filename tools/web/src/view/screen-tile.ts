@@ -16,14 +16,14 @@ export class ScreenTile {
     const name = isSelf ? 'Your screen' : `Screen of ${userId}`;
     this.#picture = new Picture(userId, 'screen', name);
     this.#picture.onChange = () => this.#showState();
-    this.#enlarge = element('button', { type: 'button', class: 'button enlarge', title: 'Full size', click: () => void this.#toggleSize() });
-    this.#enlarge.append(icon('enlarge'), element('span', { class: 'visually-hidden' }, `${name} in full size`));
-    const line = element(
-      'div',
-      { class: 'tile-line' },
-      icon('screen'),
-      element('span', { class: 'tile-name', title: name }, name),
+    this.#enlarge = element(
+      'button',
+      { type: 'button', class: 'button enlarge', title: 'Full size', click: () => void this.#toggleSize() },
+      icon('enlarge'),
+      element('span', { class: 'visually-hidden' }, `${name} in full size`),
     );
+    const label = element('span', { class: 'tile-name', title: name }, name);
+    const line = element('div', { class: 'tile-line' }, icon('screen'), label);
     // Where the browser shows nothing but films in full size the button is of no use; nor is it to whoever shares.
     if (document.fullscreenEnabled && !isSelf) line.append(this.#enlarge);
     this.root = element(
@@ -41,7 +41,7 @@ export class ScreenTile {
 
   /** Lets go of the picture; the tile is gone from the page. */
   close(): void {
-    this.#picture.show(null);
+    this.#picture.close();
   }
 
   #showState(): void {

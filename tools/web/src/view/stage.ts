@@ -1,6 +1,6 @@
 // The people and the screens of a room, arranged in the room that the page has for them.
 
-import { arrange, GAP_PX } from '../layout';
+import { arrange, GAP_PX, SCREEN_BAR_PX } from '../layout';
 import { shownOf, type Participant } from '../room';
 import { announce, element, icon } from './element';
 import { PersonTile } from './person-tile';
@@ -27,6 +27,7 @@ export class Stage {
     );
     this.root = element('div', { class: 'stage' }, this.#screens, this.#people);
     this.root.style.setProperty('--gap', `${GAP_PX}px`);
+    this.root.style.setProperty('--bar', `${SCREEN_BAR_PX}px`);
     new ResizeObserver(() => this.#arrange()).observe(this.root);
   }
 

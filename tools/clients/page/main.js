@@ -1,0 +1,124 @@
+// The page of a caller, as the tests speak with it: `caller` holds everything, and what it gives back is plain data.
+
+import { Call } from './call.js';
+import { Easel } from './easel.js';
+import { Metronome } from './metronome.js';
+import { codecsOf, connectPair } from './pair.js';
+import { Stopwatch } from './stopwatch.js';
+import { Viewer } from './viewer.js';
+
+const call = new Call();
+const easels = new Map();
+const stopwatches = new Map();
+let pair = null;
+
+globalThis.caller = {
+  join: (options) => call.join(options),
+  leave: () => call.leave(),
+  sendable: () => call.sendable(),
+  receivable: () => call.receivable(),
+  request: (type, fields) => call.request(type, fields),
+  pause: (source) => call.pause(source),
+  resume: (source) => call.resume(source),
+
+  /** Sends pictures that bear `number`. */
+  async showPicture({ source, number, width, height, codec, encodings }) {
+    const easel = new Easel({ number, width, height });
+    easels.set(source, easel);
+    return absolute(await call.publish({ source, track: easel.track, codec, encodings }));
+  },
+
+  /** Sends two tones. */
+  async playTones({ source, tones }) {
+    const [track] = (await instruments.toneStream(tones)).getAudioTracks();
+    return absolute(await call.publish({ source, track }));
+  },
+
+  /** Sends a flash and a beep once a second, as camera and microphone, and takes their times before they are sent. */
+  async beat(userId) {
+    const metronome = await Metronome.start();
+    await call.publish({ source: 'camera', track: metronome.picture });
+    await call.publish({ source: 'mic', track: metronome.sound });
+    stopwatches.set(userId, await Stopwatch.start(metronome.video, metronome.sound));
+  },
+
+  /** Begins to take the times of someone's flashes and beeps as they arrive here. */
+  async takeTimesOf(userId) {
+    const [camera, microphone] = ['camera', 'mic'].map((source) => call.stream(userId, source));
+    stopwatches.set(userId, await Stopwatch.start(camera.element, microphone.consumer.track));
+  },
+
+  timesOf: (userId) => ({ flashes: stopwatches.get(userId).flashes, beeps: stopwatches.get(userId).beeps }),
+
+  /** Sends pictures with another number, of another track, in the place of those that are sent. */
+  async replacePicture({ source, number }) {
+    const before = easels.get(source);
+    const easel = new Easel({ number });
+    easels.set(source, easel);
+    await call.replace(source, easel.track);
+    before.stop();
+  },
+
+  async unpublish(source) {
+    await call.unpublish(source);
+    easels.get(source)?.stop();
+    easels.delete(source);
+  },
+
+  /** Asks the service for something that names a consumer: the one of a user's stream. */
+  async requestOf(userId, source, type) {
+    const { consumer } = call.stream(userId, source);
+    await call.request(type, { consumerId: consumer.id });
+  },
+
+  /** What is received, as plain data. */
+  look() {
+    return [...call.streams.values()].map(({ userId, source, kind, announcedAt, resumedAt, viewer, consumer }) => ({
+      userId,
+      source,
+      kind,
+      codec: consumer?.rtpParameters.codecs[0].mimeType.toLowerCase() ?? null,
+      joinedAt: absolute(call.joinedAt),
+      announcedAt: absolute(announcedAt),
+      resumedAt: absolute(resumedAt),
+      firstAt: absolute(viewer?.firstAt ?? null),
+      shown: viewer?.shown ?? null,
+      seen: viewer?.seen ?? null,
+    }));
+  },
+
+  refused: () => call.refused,
+  states: () => call.states,
+
+  /** Begins to count anew what is seen. */
+  forget() {
+    for (const { viewer } of call.streams.values()) viewer?.forget();
+  },
+
+  /** What this browser can do by itself. */
+  codecs: () => ({ sent: codecsOf(RTCRtpSender), received: codecsOf(RTCRtpReceiver) }),
+
+  /** Shows and reads a number without a service: sent with `codec` from one connection of this page to another. */
+  async openPair({ number, codec }) {
+    const easel = new Easel({ number });
+    const video = document.createElement('video');
+    Object.assign(video, { autoplay: true, muted: true });
+    document.body.append(video);
+    const disconnect = await connectPair(easel.track, codec, (track) => (video.srcObject = new MediaStream([track])));
+    pair = { easel, video, disconnect, viewer: new Viewer(video) };
+  },
+
+  lookAtPair: () => ({ shown: pair.viewer.shown, seen: pair.viewer.seen, painted: pair.easel.picture }),
+
+  closePair() {
+    pair.disconnect();
+    pair.easel.stop();
+    pair.video.srcObject = null;
+    pair.video.remove();
+  },
+};
+
+/** A time of `performance.now()` as one that all pages of this machine share, in milliseconds since the Unix epoch. */
+function absolute(time) {
+  return time === null ? null : performance.timeOrigin + time;
+}
