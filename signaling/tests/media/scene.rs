@@ -8,7 +8,7 @@ use peer::{Participant, PeerError, Service, ServiceOptions};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::sleep;
 
-use crate::call::Call;
+use crate::call::{CHANNEL, Call};
 use crate::flood::kernel_drops;
 
 /// Drops by shard and reason.
@@ -78,6 +78,11 @@ impl Scene {
     /// Joins `user` to a channel of its own.
     pub(crate) async fn join(&self, user: &str) -> Result<Participant, PeerError> {
         Participant::join(self.service.join_options(user, user)?).await
+    }
+
+    /// Joins `user` to the call's channel.
+    pub(crate) async fn join_call(&self, user: &str) -> Result<Participant, PeerError> {
+        Participant::join(self.service.join_options(user, CHANNEL)?).await
     }
 
     /// Drops by reason since the scene was set, reasons without any left out.

@@ -7,6 +7,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::flood::Flood;
+use crate::packet::{header, header_with};
 use crate::scene::Scene;
 
 /// Opus, as the participant negotiates it.
@@ -24,21 +25,9 @@ async fn join_mallory(scene: &Scene) -> Result<(Participant, Arc<Transport>), Pe
     Ok((mallory, transport))
 }
 
-/// A header without extension: version and flags, payload type, sequence number, SSRC.
-fn header(flags: u8, payload_type: u8, sequence: u16, ssrc: u32) -> Vec<u8> {
-    let mut bytes = vec![0x80 | flags, payload_type];
-    bytes.extend_from_slice(&sequence.to_be_bytes());
-    bytes.extend_from_slice(&[0; 4]);
-    bytes.extend_from_slice(&ssrc.to_be_bytes());
-    bytes
-}
-
-/// A header with a one-byte extension that names a MID.
+/// A header that names a MID.
 fn header_with_mid(sequence: u16, ssrc: u32, mid: u8) -> Vec<u8> {
-    let mut bytes = header(0x10, PAYLOAD_TYPE, sequence, ssrc);
-    // Extension 4, one byte, and padding to a word (RFC 8285 4.2).
-    bytes.extend_from_slice(&[0xbe, 0xde, 0, 1, 0x40, mid, 0, 0]);
-    bytes
+    header_with(PAYLOAD_TYPE, sequence, ssrc, &[(4, &[mid])])
 }
 
 #[tokio::test]

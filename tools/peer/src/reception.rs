@@ -116,6 +116,11 @@ impl StreamReception {
         self.counters.highest
     }
 
+    /// The highest sequence number that arrived.
+    pub fn latest_sequence(&self) -> Option<u16> {
+        self.sequences.highest.map(|highest| highest as u16)
+    }
+
     fn handle_packet(&mut self, packet: &Packet, arrived_at_ns: u64) {
         self.payload_type = packet.header.payload_type;
         self.arrivals += 1;
