@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::wire::sequence::SeqNo;
 
 /// Packets between two tellings at most: 100 ms of 40 Mbit/s; what is more is not told.
-const ARRIVALS_MAX: usize = 512;
+pub const ARRIVALS_MAX: usize = 512;
 
 /// How far back a late packet is told of again together with all that came after it: what a network overtakes.
 const LATE_MAX: u64 = 256;

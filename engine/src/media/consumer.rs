@@ -183,9 +183,14 @@ impl<T, P> Consumer<T, P> {
         self.forwarded = None;
     }
 
-    /// The stream of pictures that it gets, by its clock.
+    /// The stream of pictures that it gets now, by its clock; `None` while it waits for a key frame.
     pub fn clock(&self) -> Option<u32> {
         self.forwarded.map(|run| run.clock)
+    }
+
+    /// Whether its receiver knows the codec of the publisher's packets with `payload_type`.
+    pub fn knows(&self, payload_type: PayloadType) -> bool {
+        self.codec(payload_type).is_some()
     }
 
     /// Whether it gets a copy of `incoming`, whose producer's consumers are to get the encoding `target`. Of pictures it gets
@@ -221,7 +226,13 @@ impl<T, P> Consumer<T, P> {
             self.leave_out();
             return None;
         };
-        let mapped = self.rewriter.map(incoming.arrival, departure.now)?;
+        let Some(mapped) = self.rewriter.map(incoming.arrival, departure.now) else {
+            if self.forwarded == Some(incoming.arrival.id) && !self.rewriter.is_under_way(incoming.arrival) {
+                // So far behind what went out that only a key frame can follow.
+                self.forwarded = None;
+            }
+            return None;
+        };
         let label = Label { payload_type, ssrc: self.ssrc, index: mapped.index, original: None };
         let copied = self.write(&incoming.content, packet, mapped, label, departure, transport_sequence, out)?;
         self.sent.packets = self.sent.packets.wrapping_add(1);
@@ -362,7 +373,7 @@ impl<T, P> Consumer<T, P> {
         Some(SenderStatement { ntp, timestamp, packets: self.sent.packets, payload_len: self.sent.payload_len })
     }
 
-    /// The stream whose timestamps the receiver gets, by its clock.
+    /// The stream that its newest copies came from, by its clock, pictures or sound.
     pub fn timestamp_clock(&self) -> Option<u32> {
         self.rewriter.clock()
     }

@@ -20,7 +20,7 @@ mod rewrite;
 mod store;
 mod stream;
 
-pub use arrivals::Arrivals;
+pub use arrivals::{ARRIVALS_MAX, Arrivals};
 pub use clock::PublisherClock;
 pub use consumer::{COPY_HEADER_LEN_MAX, Consumer, Copied, Departure, Incoming};
 pub use content::Content;

@@ -90,18 +90,25 @@ impl NackList {
     }
 
     /// Hands the packets that are due to `ask` in their order, as long as it takes them; each is due again a round trip
-    /// later, until it has been tried often enough.
-    pub fn take_due(&mut self, now: Instant, round_trip: Option<Duration>, mut ask: impl FnMut(PacketIndex) -> bool) {
+    /// later, until it has been tried often enough. Whether some are given up: they will not come any more.
+    pub fn take_due(
+        &mut self,
+        now: Instant,
+        round_trip: Option<Duration>,
+        mut ask: impl FnMut(PacketIndex) -> bool,
+    ) -> bool {
         // Half as much again, for the jitter of the answer.
         let retry = (round_trip.unwrap_or(ROUND_TRIP_DEFAULT) * 3 / 2).clamp(RETRY_MIN, RETRY_MAX);
         for missing in self.missing.iter_mut().filter(|missing| missing.due_at <= now) {
             if missing.tries < TRIES_MAX && !ask(missing.index) {
-                return;
+                break;
             }
             missing.tries += 1;
             missing.due_at = now + retry;
         }
+        let len_before = self.missing.len();
         self.missing.retain(|missing| missing.tries <= TRIES_MAX);
+        self.missing.len() < len_before
     }
 
     /// Forgets everything: nothing of it is wanted any more.

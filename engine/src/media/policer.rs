@@ -94,6 +94,7 @@ mod tests {
         let bytes = u64::from(packets) * (1100 + PACKET_OVERHEAD);
         assert!((10 * AUDIO_BYTES_PER_SECOND..=12 * AUDIO_BYTES_PER_SECOND).contains(&bytes), "{bytes}");
     }
+
     #[test]
     fn packets_without_content_are_no_way_round_it() {
         // The rate and a burst of packets of one byte.

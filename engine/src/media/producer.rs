@@ -119,6 +119,11 @@ impl<T, C> Producer<T, C> {
     }
 
     /// All media streams that have begun.
+    pub fn streams(&self) -> impl Iterator<Item = &InboundStream> {
+        self.encodings.iter().filter_map(|encoding| encoding.media.as_ref())
+    }
+
+    /// All media streams that have begun.
     pub fn streams_mut(&mut self) -> impl Iterator<Item = &mut InboundStream> {
         self.encodings.iter_mut().filter_map(|encoding| encoding.media.as_mut())
     }
@@ -187,18 +192,20 @@ impl<T, C> Producer<T, C> {
     pub fn on_heard(&mut self, encoding: usize, received_at: Instant) {
         let target_heard_at = self.encodings.get(self.target).and_then(|target| target.heard_at);
         let Some(heard) = self.encodings.get_mut(encoding) else { return };
-        heard.heard_at = Some(received_at);
-        let has_target_stopped =
-            target_heard_at.is_none_or(|at| received_at.saturating_duration_since(at) > SILENCE_MAX);
+        // By its packet before this one: all encodings of a slow picture rest between two of them, and one goes on first.
+        let heard_before = heard.heard_at.replace(received_at);
+        let has_target_stopped = target_heard_at.is_none_or(|target_at| {
+            heard_before.is_some_and(|at| at.saturating_duration_since(target_at) > SILENCE_MAX)
+        });
         if encoding > self.target || (encoding < self.target && has_target_stopped) {
             self.target = encoding;
             self.want_key_frame(encoding);
         }
     }
 
-    /// Somebody needs a key frame of `encoding` to go on.
+    /// Somebody needs a key frame of `encoding` to go on; without a consumer nobody does.
     pub fn want_key_frame(&mut self, encoding: usize) {
-        if let Some(encoding) = self.encodings.get_mut(encoding) {
+        if let Some(encoding) = self.encodings.get_mut(encoding).filter(|_| !self.consumers.is_empty()) {
             encoding.key_frames.want();
         }
     }

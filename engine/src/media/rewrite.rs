@@ -14,7 +14,8 @@ use crate::wire::sequence::{PacketIndex, SeqNo, Timestamp};
 /// another (RFC 3711 section 3.3.1); half of that leaves room for what is lost on its own way.
 const STEP_MAX: u64 = 1 << 14;
 
-/// Runs before the current one that are kept for retransmissions: a second's worth where each key frame begins another.
+/// Runs before the current one that are kept for retransmissions. One ends with a pause or a change of the encoding, which a
+/// key frame a second bounds.
 const PAST_MAX: usize = 3;
 
 /// How far the publisher's own clock may differ from the arrival of its packets in telling the time between two of them.
@@ -185,11 +186,9 @@ impl Rewriter {
 
     /// What to send `arrival` with, or `None` for one that is older than the run.
     pub fn map(&mut self, arrival: Arrival, now: Instant) -> Option<Mapped> {
-        let mapping = match self.mapping {
-            Some(mapping) if !self.needs_sync && mapping.id == arrival.id && !self.is_too_far(&mapping, arrival) => {
-                mapping
-            }
-            _ => self.begin_run(arrival, now)?,
+        let mapping = match self.mapping_of(arrival) {
+            Some(mapping) => mapping,
+            None => self.begin_run(arrival, now)?,
         };
         mapping.index(arrival.index)?;
         let mapped = mapping.map(arrival.index, arrival.timestamp, arrival.pictures.unwrap_or_default());
@@ -208,6 +207,11 @@ impl Rewriter {
             newest => *newest = Some(Newest { mapped, numbered, captured_at: arrival.captured_at, at: now }),
         }
         Some(mapped)
+    }
+
+    /// Whether `arrival` belongs to the run that is under way; another has to begin one.
+    pub fn is_under_way(&self, arrival: Arrival) -> bool {
+        self.mapping_of(arrival).is_some()
     }
 
     /// Whether a packet that is not the newest of its stream may begin a run all the same, because all that overtook it can
@@ -258,6 +262,11 @@ impl Rewriter {
         ticks(self.clock_rate_hz, elapsed)
     }
 
+    fn mapping_of(&self, arrival: Arrival) -> Option<Mapping> {
+        let mapping = self.mapping.filter(|mapping| !self.needs_sync && mapping.id == arrival.id)?;
+        (!self.is_too_far(&mapping, arrival)).then_some(mapping)
+    }
+
     /// Whether a receiver could not follow the step to `arrival`.
     fn is_too_far(&self, mapping: &Mapping, arrival: Arrival) -> bool {
         let newest = self.newest.map(|newest| newest.mapped.index.0);
@@ -301,7 +310,10 @@ impl Rewriter {
 /// the network, or else the time between their coming.
 fn elapsed(newest: Newest, arrival: Arrival, now: Instant) -> Duration {
     let between_arrivals = now.saturating_duration_since(newest.at);
-    let captured = arrival.captured_at.zip(newest.captured_at).map(|(at, before)| at.since(before));
+    let captured = arrival.captured_at.zip(newest.captured_at).map(|(at, before)| {
+        // A key frame that was late, or sent again, may have been captured before what came in its stead: no time has passed.
+        if before.since(at) <= CAPTURE_ERROR_MAX { Duration::ZERO } else { at.since(before) }
+    });
     captured.filter(|captured| captured.abs_diff(between_arrivals) <= CAPTURE_ERROR_MAX).unwrap_or(between_arrivals)
 }
 

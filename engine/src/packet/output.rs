@@ -108,6 +108,11 @@ impl OutputBatch {
         self.arena.len() - self.used >= len_max && self.entries.len() < MESSAGES_MAX
     }
 
+    /// Whether a datagram of `len_max` bytes fits and leaves half of the batch to others.
+    pub fn has_spare_room(&self, len_max: usize) -> bool {
+        self.used + len_max <= self.arena.len() / 2 && self.entries.len() < MESSAGES_MAX / 2
+    }
+
     /// Appends one datagram of at most `len_max` bytes that `write` puts into the room it is given, returning its length;
     /// 0 appends nothing. The datagram joins the last message where that has the same addresses and the kernel can cut
     /// them apart. `false`, without calling `write`, when the batch has no room left.

@@ -15,7 +15,8 @@ use super::keys::{ConsumerKey, PeerKey, ProducerKey};
 use super::objects::Objects;
 use super::peer::Peer;
 use super::reports::{COMPOUND_LEN_MAX, REPORTER};
-use crate::media::{COPY_HEADER_LEN_MAX, Content, Flow, RefusedRequest};
+use crate::media::{ARRIVALS_MAX, COPY_HEADER_LEN_MAX, Content, Flow, RefusedRequest};
+use crate::packet::SLOT_LEN;
 use crate::wire::extension::ExtensionValues;
 use crate::wire::rtcp::CompoundWriter;
 use crate::wire::rtp::RtpHeader;
@@ -27,9 +28,6 @@ const ARRIVALS_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Between two tellings of the limit; one that is lost is soon made up for.
 const LIMIT_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Packets that one telling of arrivals covers; the rest goes into another of the same compound.
-const ARRIVALS_PER_PACKET_MAX: usize = 256;
 
 /// Streams that a limit is told for: every encoding of all of a transport's producers.
 const SSRCS_MAX: usize = PRODUCERS_PER_TRANSPORT_MAX * ENCODINGS_MAX;
@@ -149,11 +147,14 @@ impl Shard {
                 if !is_flowing {
                     missing.clear();
                 }
-                missing.take_due(now, round_trip, |index| {
+                let is_given_up = missing.take_due(now, round_trip, |index| {
                     let place = lost.get_mut(lost_len);
                     lost_len += usize::from(place.is_some());
                     place.map(|place| *place = index.sequence()).is_some()
                 });
+                if is_given_up {
+                    key_frames.want();
+                }
             }
             if lost_len > 0 {
                 // What finds no room is asked for with the next try.
@@ -173,8 +174,9 @@ impl Shard {
             let Objects { peers, producers, .. } = &mut self.objects;
             let Some(peer) = peers.get_mut(peer_key) else { return };
             let Some(uplink) = &mut peer.uplink else { return };
-            let media = peer.producers.iter().find_map(|&key| Some(producers.get_mut(key)?.streams_mut().next()?.ssrc));
-            let mut arrivals = [None; ARRIVALS_PER_PACKET_MAX];
+            let media = peer.producers.iter().find_map(|&key| Some(producers.get(key)?.streams().next()?.ssrc));
+            // All of them: the newest of them has come, so that there is always something to tell.
+            let mut arrivals = [None; ARRIVALS_MAX];
             let (first, untold) = uplink.arrivals.untold(&mut arrivals);
             if untold.is_empty() {
                 uplink.arrivals_at = None;
@@ -184,8 +186,13 @@ impl Shard {
             let mut writer = CompoundWriter::new(&mut room);
             let told =
                 writer.try_transport_feedback(REPORTER, media.unwrap_or(Ssrc(0)), uplink.arrivals_count, first, untold);
-            // What cannot be told is given up, so that it is not tried for ever.
-            uplink.arrivals.on_told(told.max(1));
+            if told == 0 {
+                // A span that no telling bridges is given up.
+                let given_up = untold.len();
+                uplink.arrivals.on_told(given_up);
+                continue;
+            }
+            uplink.arrivals.on_told(told);
             uplink.arrivals_count = uplink.arrivals_count.wrapping_add(1);
             let len = writer.len();
             self.send_compound(peer_key, &room[..len]);
@@ -203,9 +210,9 @@ impl Shard {
         let mut bits_per_second = 0;
         let (mut ssrcs, mut ssrcs_len) = ([Ssrc(0); SSRCS_MAX], 0);
         for &key in &peer.producers {
-            let Some(producer) = producers.get_mut(key) else { continue };
+            let Some(producer) = producers.get(key) else { continue };
             bits_per_second += u64::from(producer.table().bitrate_max_bps);
-            for (place, stream) in ssrcs.iter_mut().skip(ssrcs_len).zip(producer.streams_mut()) {
+            for (place, stream) in ssrcs.iter_mut().skip(ssrcs_len).zip(producer.streams()) {
                 *place = stream.ssrc;
                 ssrcs_len += 1;
             }
@@ -235,6 +242,10 @@ impl Shard {
         let Some(store) = producer.store.as_ref().filter(|_| consumer.is_flowing()) else { return Ok(()) };
         let Some((destination, source, sender, transport_sequence)) = peer.transport.departure() else { return Ok(()) };
         for sequence in lost {
+            // The rest of the batch is for checks and handshakes, and for what others have lost.
+            if !self.control.has_spare_room(COPY_HEADER_LEN_MAX + SLOT_LEN) {
+                return Err(DropReason::SendBufferFull);
+            }
             let Some(retransmission) = &mut consumer.retransmission else { return Ok(()) };
             match retransmission.try_request(sequence, now, since_epoch, peer.receiver_round_trip) {
                 Ok(()) => {}

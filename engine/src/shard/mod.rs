@@ -283,6 +283,7 @@ impl Shard {
         self.stats.rtp_in += 1;
         let extensions = ExtensionValues::parse(packet, &header, &producer.table().header_extensions);
         peer.on_uplink_packet(&extensions, packet, received_at, self.clock.instant);
+        peer.set_timer(&mut self.timers, peer_key);
         let payload_end = header.payload_end(&packet[..len]);
         let mut opened = Opened { slot, header, payload_end: 0, extensions, codec, index, received_at };
         let reception = match flow {
@@ -306,7 +307,6 @@ impl Shard {
                 if !stream.misses(opened.index) {
                     return Err(DropReason::RtxUnwanted);
                 }
-                stream.replay.check(opened.index)?;
                 opened.payload_end = payload_end - rtx::ORIGINAL_LEN;
                 opened.header.payload_type = codec.payload_type;
                 stream.on_repair(opened.index, received_at)
@@ -329,9 +329,6 @@ impl Shard {
         let &Opened { slot, header, payload_end, extensions, codec, index, received_at } = opened;
         let packet = &self.input.filled()[slot].bytes[..payload_end];
         let producer = producers.get_mut(producer_key).ok_or(DropReason::RtpUnknownStream)?;
-        if reception.is_beyond_repair {
-            producer.want_key_frame(encoding);
-        }
         if !producer.is_flowing() {
             return Err(DropReason::RtpPaused);
         }
@@ -364,6 +361,10 @@ impl Shard {
                 continue;
             };
             let Some(receiver) = peers.get_mut(consumer.transport) else { continue };
+            if !consumer.knows(incoming.content.payload_type) {
+                consumer.leave_out();
+                continue;
+            }
             if !consumer.admits(&incoming, target) {
                 // Whoever cannot be reached is no reason to ask.
                 is_waited_for |= encoding == target && receiver.transport.departure().is_some();
@@ -373,8 +374,8 @@ impl Shard {
             let staged = Staged { incoming: place, consumer: consumer_key };
             self.staging.push(consumer.transport, &mut receiver.queue, staged);
         }
-        if is_waited_for {
-            // Somebody could not begin with this packet, be it that the key frame's first is lost or was too late.
+        // Somebody could not begin with this packet, be it that the key frame's first is lost or was too late.
+        if is_waited_for || (is_kept && reception.is_beyond_repair) {
             producer.want_key_frame(encoding);
         }
         if let Some(store) = producer.store.as_mut().filter(|_| is_kept) {
@@ -383,6 +384,9 @@ impl Shard {
         if is_kept {
             self.incoming.push(incoming);
             self.turn_received_at.get_or_insert(received_at);
+        } else if let Some(missing) = producer.stream_mut(encoding).and_then(|stream| stream.missing.as_mut()) {
+            // Nobody gets this encoding: what it has lost is not worth the publisher's bandwidth.
+            missing.clear();
         }
         Ok(())
     }
@@ -433,7 +437,8 @@ impl Shard {
 
     /// Does what is due at `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
-        for _ in 0..TIMEOUTS_PER_TURN {
+        let mut looked_after = 0;
+        while looked_after < TIMEOUTS_PER_TURN {
             // Reports that find no room now are still due in the next turn.
             if !self.control.has_room(PROTECTED_LEN_MAX) {
                 return;
@@ -443,6 +448,7 @@ impl Shard {
             if peer.timer_at != Some(at) {
                 continue;
             }
+            looked_after += 1;
             peer.timer_at = None;
             if peer.transport.handle_timeout(now) {
                 for address in peer.transport.forget_addresses() {

@@ -214,6 +214,13 @@ impl Objects {
                 peer.listener.retire(ssrc, window);
             }
             take_out(&mut peer.producers, key);
+            let is_video = |key: &ProducerKey| {
+                self.producers.get(*key).is_some_and(|producer| producer.table().kind == MediaKind::Video)
+            };
+            if !peer.producers.iter().any(is_video) {
+                // Sound alone is told nothing, as before there was a picture.
+                peer.uplink = None;
+            }
         }
     }
 

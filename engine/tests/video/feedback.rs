@@ -3,8 +3,12 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use netsim::{Conditions, PublisherSetup};
 use rtcp::transport_feedbacks::transport_layer_cc::{PacketStatusChunk, SymbolTypeTcc, TransportLayerCc};
+use rtp::header::Header;
+use rtp::packet::Packet;
+use shard_protocol::Command;
 use shard_protocol::tables::PayloadFormat;
 
 use crate::scene::{FAR, SECOND, Scene};
@@ -162,4 +166,67 @@ fn publishers_hear_how_each_of_their_streams_is_received() {
         // What is sent again does not hide what was lost.
         assert!((0.05..0.15).contains(&lost), "encoding {encoding}: {lost}");
     }
+}
+
+#[test]
+fn probes_alone_are_told_of_in_time() {
+    let mut scene = Scene::new(3, FAR, PublisherSetup::camera(PayloadFormat::Vp8), 1);
+    scene.run_for(3 * SECOND);
+    scene.publisher().pause();
+    scene.run_for(Duration::from_millis(2100));
+    let rtx = scene.publisher().table().encodings[0].rtx_ssrc.unwrap().0;
+    for probe in 0..10_u16 {
+        let sent_at = scene.now();
+        let mut header =
+            Header { version: 2, payload_type: 97, sequence_number: 40_000 + probe, ssrc: rtx, ..Header::default() };
+        header.set_extension(3, Bytes::copy_from_slice(&(5000 + probe).to_be_bytes())).unwrap();
+        // It repeats a number that has come, as browsers' probes do.
+        let packet = Packet { header, payload: Bytes::from_static(&[0, 1, 2, 3]) };
+        let (speaker, before) = (scene.speaker, scene.feedback().arrivals.len());
+        scene.world.send_rtp(speaker, &packet);
+        scene.run_for(Duration::from_millis(1730));
+        let told_after = scene.feedback().arrivals.get(before).map(|(at, _)| *at - sent_at);
+        assert!(told_after.is_some_and(|after| after < Duration::from_millis(200)), "{told_after:?}");
+    }
+}
+
+#[test]
+fn a_hole_of_hundreds_of_numbers_is_told_whole_and_counted_on() {
+    let mut scene = Scene::new(3, Conditions::GOOD, PublisherSetup::camera(PayloadFormat::Vp8), 1);
+    scene.run_for(3 * SECOND);
+    scene.publisher().pause();
+    scene.run_for(SECOND);
+    let media = scene.publisher().table().encodings[0].ssrc.unwrap().0;
+    let number = scene.publisher().log.last().unwrap().sequence;
+    let from = scene.feedback().arrivals.len();
+    let next = scene.world.participant(scene.speaker).sent.len() as u16;
+    let mut header = Header {
+        version: 2,
+        payload_type: 96,
+        sequence_number: number.wrapping_add(1),
+        ssrc: media,
+        ..Header::default()
+    };
+    header.set_extension(3, Bytes::copy_from_slice(&(next + 300).to_be_bytes())).unwrap();
+    let packet = Packet { header, payload: Bytes::from_static(&[0x10, 1, 2, 3]) };
+    let speaker = scene.speaker;
+    scene.world.send_rtp(speaker, &packet);
+    scene.run_for(SECOND);
+    let [before, told] = &scene.feedback().arrivals[from - 1..] else { panic!("one telling") };
+    assert_eq!(told.1.fb_pkt_count, before.1.fb_pkt_count.wrapping_add(1));
+    assert_eq!(told.1.base_sequence_number.wrapping_add(told.1.packet_status_count), next + 301);
+    assert!(told.1.packet_status_count >= 300);
+}
+
+#[test]
+fn a_microphone_is_limited_no_more_once_the_camera_is_closed() {
+    let mut scene = Scene::new(3, Conditions::GOOD, PublisherSetup::camera(PayloadFormat::Vp8), 1);
+    scene.world.add_publisher(scene.speaker, PublisherSetup::microphone());
+    scene.run_for(3 * SECOND);
+    let producer = scene.producer;
+    scene.world.command(Command::CloseProducer { producer });
+    let closed_at = scene.now() + SECOND;
+    scene.run_for(3 * SECOND);
+    assert!(!scene.feedback().estimates.is_empty());
+    assert!(scene.feedback().estimates.iter().all(|(at, _)| *at < closed_at));
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use netsim::{Conditions, PublisherSetup};
+use netsim::{Conditions, PublisherSetup, ReceiverSetup, consumer};
 use rtcp::payload_feedbacks::full_intra_request::{FirEntry, FullIntraRequest};
 use rtp_util::marshal::Marshal;
 use shard_protocol::Command;
@@ -234,4 +234,18 @@ fn viewers_and_signaling_can_ask_for_a_key_frame() {
         assert_eq!(keys_since(&mut scene, asked_at), 1);
     }
     assert_eq!(scene.judge(viewer, SLACK).breaks.len(), 0, "no more than the key frame comes of it");
+}
+
+#[test]
+fn one_who_cannot_take_the_codec_costs_no_key_frames() {
+    let mut scene = Scene::new(3, FAR, PublisherSetup::camera(PayloadFormat::Vp8), 1);
+    scene.run_for(3 * SECOND);
+    let link = scene.world.add_connected_link(scene.router);
+    let table = consumer(PayloadFormat::H264, "x", 0x2_0000, Some(0x2_0001));
+    let producer = scene.producer;
+    scene.world.add_receiver(link, producer, table, ReceiverSetup::default());
+    let since = scene.now();
+    scene.run_for(30 * SECOND);
+    let asked = scene.key_frames_asked(since);
+    assert!(asked <= 2, "{asked} in 30 s");
 }

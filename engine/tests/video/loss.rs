@@ -207,3 +207,20 @@ fn padding_in_the_medias_stream_leaves_no_hole() {
         }
     }
 }
+
+#[test]
+fn what_a_screen_loses_is_mended_over_a_long_way() {
+    let encoding =
+        EncodingSetup { rid: None, interval: Duration::from_nanos(33_333_333), delta_len: 16_000, key_len: 120_000 };
+    for round_trip_ms in [60, 150, 300] {
+        let far = Conditions { delay: Duration::from_millis(round_trip_ms / 2), ..Conditions::GOOD };
+        let setup = PublisherSetup { encodings: vec![encoding], ..PublisherSetup::camera(PayloadFormat::Vp8) };
+        let mut scene = Scene::new(1, far, setup, 1);
+        scene.world.set_line(scene.speaker, Conditions { loss: 0.02, ..far }, far);
+        scene.run_for(20 * SECOND);
+        let viewer = scene.viewers[0];
+        let decoded = scene.judge(viewer, SECOND).decoded.len();
+        // Of 600 frames; where the round trip is long a packet that is lost three times costs a key frame.
+        assert!(decoded > 560, "{decoded} frames decoded with a round trip of {round_trip_ms} ms");
+    }
+}

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use netsim::decoder::Decoded;
-use netsim::{Conditions, PublisherSetup};
+use netsim::{Conditions, EncodingSetup, PublisherSetup};
 use shard_protocol::tables::PayloadFormat;
 
 use crate::scene::{FAR, FORMATS, SECOND, SLACK, Scene, Viewer};
@@ -114,4 +114,18 @@ fn an_encoding_that_comes_and_goes_quickly_never_leaves_a_viewer_without_picture
             assert!(longest < Duration::from_millis(1500), "seed {seed}: {longest:?} without picture");
         }
     }
+}
+
+#[test]
+fn encodings_that_rest_together_are_no_reason_to_switch() {
+    let encoding = |rid, len| EncodingSetup { rid: Some(rid), interval: SECOND, delta_len: len, key_len: 5 * len };
+    let encodings = vec![encoding("l", 300), encoding("m", 900), encoding("h", 1500)];
+    let setup = PublisherSetup { encodings, ..PublisherSetup::camera(PayloadFormat::Vp8) };
+    let mut scene = Scene::new(3, FAR, setup, 1);
+    scene.run_for(10 * SECOND);
+    let since = scene.now();
+    scene.run_for(60 * SECOND);
+    assert_eq!(scene.key_frames_asked(since), 0);
+    let decoded = scene.decoded_since(scene.viewers[0], since);
+    assert!(decoded.len() > 55 && decoded.iter().all(|frame| frame.label.encoding == 2));
 }
