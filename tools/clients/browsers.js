@@ -6,6 +6,9 @@ import puppeteer from 'puppeteer-core';
 /** A page on a machine with two busy cores may take long for what usually takes no time. */
 const PROTOCOL_TIMEOUT_MS = 120_000;
 
+/** Whoever is asked in Chromium what to share shares the tab with this title. */
+export const SHARED_TITLE = 'Tab to be shared';
+
 const CHROMIUM_ARGS = [
   '--disable-gpu',
   '--disable-quic',
@@ -23,6 +26,7 @@ const CHROMIUM_ARGS = [
   '--autoplay-policy=no-user-gesture-required',
   '--allow-loopback-in-peer-connection',
   '--disable-features=WebRtcHideLocalIpsWithMdns',
+  `--auto-select-tab-capture-source-by-title=${SHARED_TITLE}`,
 ];
 
 const FIREFOX_PREFERENCES = {
@@ -41,6 +45,8 @@ export function launchChromium(environment = {}) {
   return puppeteer.launch({
     executablePath: find('CHROMIUM', 'chromium'),
     args: CHROMIUM_ARGS,
+    // A tab that is shared is to be heard.
+    ignoreDefaultArgs: ['--mute-audio'],
     env: { ...process.env, ...environment },
     protocolTimeout: PROTOCOL_TIMEOUT_MS,
   });

@@ -1,21 +1,37 @@
 // A person before the web client: types, clicks and looks.
 
 import assert from 'node:assert/strict';
+import { SHARED_TITLE } from './browsers.js';
 import { eventually } from './eventually.js';
+import { install } from './instruments.js';
 import { numberOf, pageScript, Person } from './person.js';
 import { tonesOf } from './tones.js';
 
 export class Participant extends Person {
-  /** Opens a page whose camera and screen, like its microphone, are the test's own; with `index` null, the real ones. */
-  static async open(browser, options) {
+  /**
+   * Opens a page whose camera and screen, like its microphone, are the test's own; with `index` null, the real ones. Who
+   * `sharesTab` has another tab with the same picture and sound, and the browser's own way to share it.
+   */
+  static async open(browser, { sharesTab = false, ...options }) {
     const participant = await super.open(browser, options);
-    if (participant.index !== null) await participant.#installPictures();
+    if (participant.index !== null) await participant.#installPictures(sharesTab);
+    if (sharesTab) await participant.#openTab();
     return participant;
   }
 
-  async #installPictures() {
+  async #openTab() {
+    const tab = await this.context.newPage();
+    await tab.evaluateOnNewDocument(install, null);
+    await tab.goto('about:blank');
+    await tab.evaluate(await pageScript());
+    const options = { title: SHARED_TITLE, number: numberOf(this.index, 'screen'), tones: tonesOf(this.index, 'screenAudio') };
+    await tab.evaluate((given) => caller.exhibit(given), options);
+    await this.page.bringToFront();
+  }
+
+  async #installPictures(sharesTab) {
     const [camera, screen] = ['camera', 'screen'].map((source) => numberOf(this.index, source));
-    const options = { camera, screen, screenTones: tonesOf(this.index, 'screenAudio') };
+    const options = { camera, screen: sharesTab ? null : screen, screenTones: tonesOf(this.index, 'screenAudio') };
     await this.page.evaluateOnNewDocument(`${await pageScript()}; caller.installPictures(${JSON.stringify(options)});`);
   }
 

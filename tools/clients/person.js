@@ -118,13 +118,12 @@ export class Person {
     });
   }
 
-  /** Waits until no new picture of a stream is shown, and checks that it stays so. */
-  async seesNothingNewOf({ userId }, source = 'camera') {
-    await eventually(`${this.userId} sees nothing new of ${userId}`, async () => {
+  /** Waits until no new picture of these people's cameras is shown, and checks that it stays so. */
+  async seesNothingNewOf(...others) {
+    await eventually(`${this.userId} sees nothing new of ${others.map(({ userId }) => userId)}`, async () => {
       await this.tell('forget');
       await new Promise((resolve) => setTimeout(resolve, STANDING_MS));
-      const { frames } = await this.seenOf({ userId }, source);
-      assert.equal(frames, 0);
+      for (const other of others) assert.equal((await this.seenOf(other)).frames, 0, other.userId);
       return true;
     });
   }

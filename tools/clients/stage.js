@@ -52,8 +52,8 @@ export class Stage {
   }
 
   /** Someone who has not joined yet, with tones of their own. */
-  async person(userId, kind = 'chromium') {
-    const person = await Participant.open(await browser(kind), { userId, index: this.people.length });
+  async person(userId, kind = 'chromium', options = {}) {
+    const person = await Participant.open(await browser(kind), { userId, index: this.people.length, ...options });
     this.people.push(person);
     return person;
   }

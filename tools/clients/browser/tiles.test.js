@@ -34,6 +34,20 @@ for (const shards of [1, 2]) {
   });
 }
 
+scenario('a tab that is shared by the browser itself is seen and heard', {}, async (stage) => {
+  const alice = await stage.person('alice', 'chromium', { sharesTab: true });
+  await alice.join(stage.link('alice', ROOM));
+  const bob = await stage.join('bob', ROOM);
+  const carol = await stage.join('carol', ROOM, 'firefox');
+  await alice.shareScreen();
+  for (const viewer of [bob, carol]) {
+    await viewer.reads(alice);
+    await viewer.hears(...[alice, bob, carol].filter((other) => other !== viewer));
+  }
+  await alice.stopSharing();
+  for (const viewer of [bob, carol]) await viewer.reads();
+});
+
 async function everyoneReads(people) {
   for (const person of people) await person.reads(...people.filter((other) => other !== person));
 }

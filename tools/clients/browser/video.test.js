@@ -8,6 +8,8 @@ const ROOM = 'studio';
 
 /** A first picture is there within a second. */
 const FIRST_PICTURE_MS = 1_000;
+/** A key frame may have to wait for a second since the one before. */
+const KEY_FRAME_MS = 5_000;
 
 for (const shards of [1, 2]) {
   scenario('a screen with its sound is there within a second beside camera and microphone', { shards }, async (stage) => {
@@ -22,7 +24,8 @@ for (const shards of [1, 2]) {
     await alice.play('screenAudio');
     for (const viewer of [bob, carol]) {
       const { resumedAt, firstAt } = await viewer.firstPictureOf(alice, 'screen');
-      isWithin(FIRST_PICTURE_MS, firstAt - sharedAt, `${viewer.userId}: from sharing (resumed after ${Math.round(resumedAt - sharedAt)} ms)`);
+      stage.diagnostic(`${viewer.userId} sees the screen ${ms(firstAt - sharedAt)} after sharing, resumed after ${ms(resumedAt - sharedAt)}`);
+      isSoon(firstAt - sharedAt, `${viewer.userId}, from sharing`);
       await viewer.reads(alice);
       await viewer.hears(alice);
       await viewer.isTold(alice, { videoEnabled: true, screenSharing: true });
@@ -50,9 +53,9 @@ for (const shards of [1, 2]) {
       await viewer.join(ROOM);
       for (const [person, source] of [[alice, 'camera'], [alice, 'screen'], [carol, 'camera']]) {
         const { joinedAt, resumedAt, firstAt } = await viewer.firstPictureOf(person, source);
-        const what = `${viewer.userId}: ${person.userId}'s ${source}`;
-        isWithin(FIRST_PICTURE_MS, firstAt - resumedAt, `${what}, from resumed on`);
-        isWithin(FIRST_PICTURE_MS, firstAt - joinedAt, `${what}, from joining (resumed after ${Math.round(resumedAt - joinedAt)} ms)`);
+        const what = `${viewer.userId} sees ${person.userId}'s ${source}`;
+        stage.diagnostic(`${what} ${ms(firstAt - joinedAt)} after joining, resumed after ${ms(resumedAt - joinedAt)}`);
+        isSoon(firstAt - joinedAt, what);
       }
       await viewer.reads(alice, carol);
     }
@@ -73,69 +76,49 @@ for (const shards of [1, 2]) {
     await carol.reads(alice, again);
   });
 
-  scenario('a camera that is switched off shows nothing, and on again its pictures go on', { shards }, async (stage) => {
+  scenario('pictures go on after a pause of publisher or viewer, with another track, and after a key frame', { shards }, async (stage) => {
     const alice = await stage.call('alice', ROOM);
     const bob = await stage.call('bob', ROOM);
     const carol = await stage.call('carol', ROOM, 'firefox');
     for (const person of [alice, carol]) await person.show();
-    for (const [person, viewers] of [[alice, [bob, carol]], [carol, [alice, bob]]]) {
-      for (const viewer of viewers) await viewer.reads(...[alice, carol].filter((other) => other !== viewer));
-      const switches = {
-        videoEnabled: (isOn) => person.tell('request', 'updateState', { videoEnabled: isOn }),
-        pause: (isOn) => person.tell(isOn ? 'resume' : 'pause', 'camera'),
-      };
-      for (const change of Object.values(switches)) {
-        await change(false);
-        for (const viewer of viewers) await viewer.seesNothingNewOf(person);
-        await change(true);
-        for (const viewer of viewers) await viewer.reads(...[alice, carol].filter((other) => other !== viewer));
-      }
+    await everyoneReads(alice, bob, carol);
+
+    // Chromium and Firefox switch the camera off and on, each in one of the two ways.
+    await alice.tell('request', 'updateState', { videoEnabled: false });
+    await carol.tell('pause', 'camera');
+    await bob.seesNothingNewOf(alice, carol);
+    await carol.seesNothingNewOf(alice);
+    await alice.seesNothingNewOf(carol);
+    await alice.tell('request', 'updateState', { videoEnabled: true });
+    await carol.tell('resume', 'camera');
+    await everyoneReads(alice, bob, carol);
+
+    for (const viewer of [bob, carol]) await viewer.tell('requestOf', 'alice', 'camera', 'pauseConsumer');
+    for (const viewer of [bob, carol]) await viewer.seesNothingNewOf(alice);
+    for (const viewer of [bob, carol]) await viewer.tell('requestOf', 'alice', 'camera', 'resumeConsumer');
+    await everyoneReads(alice, bob, carol);
+
+    for (const person of [alice, carol]) await person.showAnother();
+    await everyoneReads(alice, bob, carol);
+
+    for (const person of [alice, carol]) {
+      const before = (await bob.received(person)).keyFramesDecoded;
+      await bob.tell('requestOf', person.userId, 'camera', 'requestKeyFrame');
+      const isNew = async () => (await bob.received(person)).keyFramesDecoded > before;
+      await eventually(`a key frame of ${person.userId} comes`, isNew, KEY_FRAME_MS);
     }
+    await everyoneReads(alice, bob, carol);
   });
 }
 
-scenario('a viewer who looks away for a while sees the pictures go on', {}, async (stage) => {
-  const alice = await stage.call('alice', ROOM);
-  const bob = await stage.call('bob', ROOM);
-  const carol = await stage.call('carol', ROOM, 'firefox');
-  await alice.show();
-  for (const viewer of [bob, carol]) {
-    await viewer.reads(alice);
-    await viewer.tell('requestOf', 'alice', 'camera', 'pauseConsumer');
-    await viewer.seesNothingNewOf(alice);
-    await viewer.tell('requestOf', 'alice', 'camera', 'resumeConsumer');
-    await viewer.reads(alice);
-  }
-});
+async function everyoneReads(alice, bob, carol) {
+  await Promise.all([alice.reads(carol), bob.reads(alice, carol), carol.reads(alice)]);
+}
 
-scenario('another track in the place of the camera is seen at once', {}, async (stage) => {
-  const alice = await stage.call('alice', ROOM);
-  const bob = await stage.call('bob', ROOM);
-  const carol = await stage.call('carol', ROOM, 'firefox');
-  for (const person of [alice, carol]) await person.show();
-  await bob.reads(alice, carol);
-  for (const person of [alice, carol]) await person.showAnother();
-  await bob.reads(alice, carol);
-  await carol.reads(alice);
-  await alice.reads(carol);
-});
+function isSoon(durationMs, what) {
+  assert.ok(durationMs < FIRST_PICTURE_MS, `${what} after ${ms(durationMs)}, and ${ms(FIRST_PICTURE_MS)} are allowed`);
+}
 
-scenario('a key frame that is asked for comes, in both browsers', {}, async (stage) => {
-  const alice = await stage.call('alice', ROOM);
-  const bob = await stage.call('bob', ROOM);
-  const carol = await stage.call('carol', ROOM, 'firefox');
-  for (const person of [alice, carol]) await person.show();
-  await bob.reads(alice, carol);
-  for (const person of [alice, carol]) {
-    const before = (await bob.received(person)).keyFramesDecoded;
-    await bob.tell('requestOf', person.userId, 'camera', 'requestKeyFrame');
-    await eventually(`a key frame of ${person.userId} comes`, async () => {
-      return (await bob.received(person)).keyFramesDecoded > before;
-    }, 5_000);
-    await bob.reads(alice, carol);
-  }
-});
-
-function isWithin(limitMs, durationMs, what) {
-  assert.ok(durationMs < limitMs, `${what}: ${Math.round(durationMs)} ms, and ${limitMs} ms are allowed`);
+function ms(duration) {
+  return `${Math.round(duration)} ms`;
 }

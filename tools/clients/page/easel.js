@@ -6,17 +6,17 @@ import { paint, PICTURES } from './picture.js';
 const PICTURES_PER_SECOND = 10;
 
 export class Easel {
-  #canvas = document.createElement('canvas');
+  canvas = document.createElement('canvas');
   #timer;
   #picture = 0;
 
   constructor({ number, width = 320, height = 180, picture = 0 }) {
     this.number = number;
     this.#picture = picture;
-    Object.assign(this.#canvas, { width, height });
+    Object.assign(this.canvas, { width, height });
     this.#paint();
     // A picture is taken whenever one has been painted.
-    [this.track] = this.#canvas.captureStream().getVideoTracks();
+    [this.track] = this.canvas.captureStream().getVideoTracks();
     this.#timer = setInterval(() => this.#paint(), 1000 / PICTURES_PER_SECOND);
   }
 
@@ -32,6 +32,6 @@ export class Easel {
 
   #paint() {
     this.#picture = (this.#picture + 1) % PICTURES;
-    paint(this.#canvas, { number: this.number, picture: this.#picture });
+    paint(this.canvas, { number: this.number, picture: this.#picture });
   }
 }

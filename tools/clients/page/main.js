@@ -96,7 +96,20 @@ globalThis.caller = {
   seen: gallery.look,
   forget: gallery.forget,
 
-  /** Whoever opens the camera gets a picture with this number from now on; and whoever shares the screen, with its sound. */
+  /** Fills the page with a picture and plays tones, under a title by which it is found. */
+  async exhibit({ title, number, tones }) {
+    document.title = title;
+    const { canvas } = new Easel({ number, width: innerWidth, height: innerHeight });
+    Object.assign(canvas.style, { position: 'fixed', inset: 0 });
+    document.body.append(canvas);
+    const audio = Object.assign(document.createElement('audio'), { srcObject: await instruments.toneStream(tones) });
+    await audio.play();
+  },
+
+  /**
+   * Whoever opens the camera gets a picture with this number from now on; and whoever shares the screen, with its sound; with
+   * `screen` null the browser's own.
+   */
   installPictures({ camera, screen, screenTones }) {
     const { mediaDevices } = navigator;
     // Pages that are neither https nor loopback have none.
@@ -104,6 +117,7 @@ globalThis.caller = {
     const openMicrophone = mediaDevices.getUserMedia.bind(mediaDevices);
     const easelOf = (number) => new MediaStream([new Easel({ number }).track]);
     mediaDevices.getUserMedia = async (wanted) => (wanted.video ? easelOf(camera) : openMicrophone(wanted));
+    if (screen === null) return;
     mediaDevices.getDisplayMedia = async () => {
       const sound = await instruments.toneStream(screenTones);
       return new MediaStream([...easelOf(screen).getTracks(), ...sound.getTracks()]);
