@@ -98,7 +98,7 @@ export class Call {
     try {
       await this.#connect();
     } catch (error) {
-      const fault = await judgeFault(error);
+      const fault = await judgeFault(error, this.#token);
       this.#finish();
       throw new CallFailed(fault);
     }
@@ -268,7 +268,7 @@ export class Call {
       } catch (error) {
         this.#disconnect();
         retryAfterMs = error instanceof ConnectionEnded ? error.retryAfterMs : undefined;
-        fault = await judgeFault(error);
+        fault = await judgeFault(error, this.#token);
       }
     }
     if (this.#isEnded()) return;

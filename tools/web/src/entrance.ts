@@ -68,7 +68,8 @@ export async function fetchDevelopmentToken(userId: string): Promise<string> {
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ userId }),
   });
-  if (response.status === 404) throw new TokenMissing();
+  // Only a service in development has this path; others answer so.
+  if (response.status === 404 || response.status === 405) throw new TokenMissing();
   // A proxy may answer for a service that is gone.
   if (!response.ok) throw new Error(`no token: ${response.status}`);
   const { token } = (await response.json()) as { token?: unknown };
@@ -76,11 +77,9 @@ export async function fetchDevelopmentToken(userId: string): Promise<string> {
   return token;
 }
 
-/** Whether the service answers at all; tells a refused token from a service that is gone. */
-export async function isServiceThere(): Promise<boolean> {
-  try {
-    return (await fetch('/healthz', { cache: 'no-store', signal: AbortSignal.timeout(5_000) })).ok;
-  } catch {
-    return false;
-  }
+/** Whether the service is there and refuses the token. A browser does not tell why a WebSocket was refused; this asks again. */
+export async function isTokenRefused(token: string): Promise<boolean> {
+  const headers = { authorization: `Bearer ${token}` };
+  const response = await fetch('/signaling', { headers, cache: 'no-store', signal: AbortSignal.timeout(5_000) });
+  return response.status === 401;
 }

@@ -2,7 +2,7 @@
 
 import { ConnectionEnded, RequestRefused } from './signaling';
 import { CloseCode } from './protocol';
-import { isServiceThere, TokenMissing } from './entrance';
+import { isTokenRefused, TokenMissing } from './entrance';
 
 export type CallFault =
   | 'tokenMissing'
@@ -23,8 +23,8 @@ export class CallFailed extends Error {
   }
 }
 
-/** What stood in the way of a connection. */
-export async function judgeFault(error: unknown): Promise<CallFault> {
+/** What stood in the way of a connection with what `token` gives. */
+export async function judgeFault(error: unknown, token: () => Promise<string>): Promise<CallFault> {
   if (error instanceof CallFailed) return error.fault;
   if (error instanceof TokenMissing) return 'tokenMissing';
   if (error instanceof RequestRefused) {
@@ -32,8 +32,8 @@ export async function judgeFault(error: unknown): Promise<CallFault> {
     return error.code === 'bad_request' ? 'badRequest' : 'unavailable';
   }
   if (error instanceof ConnectionEnded) {
-    // A browser does not tell why an upgrade was refused; a service that is there refuses for the token.
-    return lastingFault(error) ?? (!error.opened && (await isServiceThere()) ? 'tokenRefused' : 'serviceGone');
+    const isRefused = async () => !error.opened && (await token().then(isTokenRefused).catch(() => false));
+    return lastingFault(error) ?? ((await isRefused()) ? 'tokenRefused' : 'serviceGone');
   }
   return 'serviceGone';
 }

@@ -9,6 +9,8 @@ function ended(code: number, reason = ''): ConnectionEnded {
   return new ConnectionEnded(code, reason, undefined, true);
 }
 
+const token = async () => 'token';
+
 test('after a take-over, a removal or a fault of the page there is no coming back', () => {
   assert.equal(lastingFault(ended(4014, 'taken over by another session of the same user')), 'takenOver');
   assert.equal(lastingFault(ended(4014, 'kicked by a moderator')), 'removed');
@@ -21,24 +23,30 @@ test('after every other end the client comes back', () => {
 });
 
 test('a refused request is told by its code', async () => {
-  const refusal = (code: string) => judgeFault(new RequestRefused('join', code, ''));
+  const refusal = (code: string) => judgeFault(new RequestRefused('join', code, ''), token);
   assert.equal(await refusal('forbidden'), 'forbidden');
   assert.equal(await refusal('bad_request'), 'badRequest');
   assert.equal(await refusal('shard_unavailable'), 'unavailable');
 });
 
 test('a missing token, a known fault and a lost connection are told apart', async () => {
-  assert.equal(await judgeFault(new TokenMissing()), 'tokenMissing');
-  assert.equal(await judgeFault(new CallFailed('browser')), 'browser');
-  assert.equal(await judgeFault(ended(1006)), 'serviceGone');
+  assert.equal(await judgeFault(new TokenMissing(), token), 'tokenMissing');
+  assert.equal(await judgeFault(new CallFailed('browser'), token), 'browser');
+  assert.equal(await judgeFault(ended(1006), token), 'serviceGone');
 });
 
-test('a service that answers but did not let the socket open has refused the token', async (context) => {
+test('only a service that says so has refused the token', async (context) => {
   const refused = new ConnectionEnded(1006, '', undefined, false);
-  context.mock.method(globalThis, 'fetch', async () => new Response('ok'));
-  assert.equal(await judgeFault(refused), 'tokenRefused');
+  const answer = (status: number) => context.mock.method(globalThis, 'fetch', async () => new Response('', { status }));
+  answer(401);
+  assert.equal(await judgeFault(refused, token), 'tokenRefused');
+  // It was gone, and is back; or somebody else answers in its stead.
+  for (const status of [400, 426, 502]) {
+    answer(status);
+    assert.equal(await judgeFault(refused, token), 'serviceGone');
+  }
   context.mock.method(globalThis, 'fetch', async () => Promise.reject(new TypeError('refused')));
-  assert.equal(await judgeFault(refused), 'serviceGone');
+  assert.equal(await judgeFault(refused, token), 'serviceGone');
 });
 
 test('every fault has a sentence with an end', () => {
