@@ -46,8 +46,10 @@ test('what is no token names nobody', () => {
 
 test('a service without development tokens is told from one that is gone', async (context) => {
   const answer = (status: number) => context.mock.method(globalThis, 'fetch', async () => new Response('{}', { status }));
-  answer(404);
-  await assert.rejects(fetchDevelopmentToken('alice'), TokenMissing);
+  for (const status of [404, 405]) {
+    answer(status);
+    await assert.rejects(fetchDevelopmentToken('alice'), TokenMissing);
+  }
   answer(502);
   await assert.rejects(fetchDevelopmentToken('alice'), (error) => !(error instanceof TokenMissing));
 });
