@@ -10,9 +10,10 @@ export function viewerOf(video) {
   return viewers.get(video);
 }
 
-/** What is shown of whom, as plain data. */
+/** What is shown of whom, as plain data. An element that is there and hidden shows nothing. */
 export function look() {
-  const shown = [...document.querySelectorAll('video[data-user]')].filter(({ srcObject }) => srcObject !== null);
+  const elements = [...document.querySelectorAll('video[data-user]')];
+  const shown = elements.filter((video) => video.srcObject !== null && video.checkVisibility({ opacityProperty: true }));
   return shown.map((video) => ({ userId: video.dataset.user, source: video.dataset.source, seen: viewerOf(video).seen }));
 }
 

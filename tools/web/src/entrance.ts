@@ -68,7 +68,7 @@ export async function fetchDevelopmentToken(userId: string): Promise<string> {
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ userId }),
   });
-  // Only a service in development has this path; others answer so.
+  // A service that gives none has no such address, or only pages there, which nobody posts to.
   if (response.status === 404 || response.status === 405) throw new TokenMissing();
   // A proxy may answer for a service that is gone.
   if (!response.ok) throw new Error(`no token: ${response.status}`);
