@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use engine::packet::SLOT_LEN;
 
+use crate::model::Producer;
 use crate::operation::Report;
 use crate::scene::{Effect, Scene, choose, stranger};
 use crate::speech::Speech;
@@ -74,7 +75,13 @@ impl Scene {
 
     pub(crate) fn send_speech(&mut self, producer: usize, index: u64, speech: Speech) -> Option<Effect> {
         self.packets += 1;
-        let link = self.model.producers[producer].link;
+        let own = &self.model.producers[producer];
+        let is_namesake = |other: &Producer| other.is_alive && other.link == own.link && other.mid == own.mid;
+        if !own.is_alive && self.model.producers.iter().any(is_namesake) {
+            // What it says would be taken for the words of one that has its name now.
+            return None;
+        }
+        let link = own.link;
         let participant = self.participant(link);
         let source = participant.address;
         let datagram = participant.try_protect(&speech.packet)?;
@@ -85,7 +92,7 @@ impl Scene {
         }
         let copies = self.model.speak(producer, index, source, speech.is_sound)?;
         self.remember(SentKind::Media, link, source, datagram);
-        Some(Effect { accepted: 1, copies, others: Some(0), speech: Some(speech) })
+        Some(Effect { accepted: 1, copies, others: Some(0), speech: Some(speech), ..Effect::default() })
     }
 
     pub(crate) fn forge_speech(&mut self, producer: u8, place: u16, bits: u8) -> Option<Effect> {
@@ -112,7 +119,7 @@ impl Scene {
     }
 
     pub(crate) fn report(&mut self, link: u8, is_forged: bool, place: u16, body: &Report) -> Option<Effect> {
-        let link = choose(self.model.links.len(), link)?;
+        let link = self.choose_link(link)?;
         let mut own = self.model.consumers.iter().filter(|consumer| consumer.is_alive && consumer.link == link);
         let compound = body.write(own.next().map(|consumer| consumer.ssrc))?;
         let participant = self.participant(link);
@@ -134,7 +141,8 @@ impl Scene {
             self.world.send_from(source, &sent.datagram);
             return Some(Effect::none());
         }
-        if self.world.now() - sent.at > CHECK_AGE_MAX {
+        let now = self.world.now();
+        if now - sent.at > CHECK_AGE_MAX || self.model.may_be_left(source, link, now) {
             return None;
         }
         self.world.send_from(source, &sent.datagram);
@@ -146,7 +154,8 @@ impl Scene {
     pub(crate) fn divert(&mut self, sent: u8, address: u8) -> Option<Effect> {
         let source = self.address(address);
         let sent = &self.sent[choose(self.sent.len(), sent)?];
-        let is_old = sent.kind == SentKind::Check && self.world.now() - sent.at > CHECK_AGE_MAX;
+        let now = self.world.now();
+        let is_old = sent.kind == SentKind::Check && now - sent.at > CHECK_AGE_MAX;
         if is_old || source == sent.source {
             return None;
         }
@@ -155,19 +164,21 @@ impl Scene {
     }
 
     pub(crate) fn check(&mut self, link: u8, address: u8) -> Option<Effect> {
-        let link = choose(self.model.links.len(), link)?;
+        let link = self.choose_link(link)?;
         // Mostly its own.
         let source = if address >= 64 { self.participant(link).address } else { self.address(4 * address) };
         // An address that its participant has not validated yet could be taken away from it.
         let is_anothers = (0..self.model.links.len()).any(|n| n != link && self.participant(n).address == source);
-        if is_anothers && self.model.owner(source).is_none() {
+        let is_free = is_anothers && self.model.owner(source).is_none();
+        if is_free || self.model.may_be_left(source, link, self.world.now()) {
             return None;
         }
+        self.model.links[link].is_diverted |= source != self.participant(link).address;
         Some(self.send_check(link, source))
     }
 
     pub(crate) fn rebind(&mut self, link: u8, address: u8) -> Option<Effect> {
-        let link = choose(self.model.links.len(), link)?;
+        let link = self.choose_link(link)?;
         let source = stranger(address);
         let is_anothers = (0..self.model.links.len()).any(|n| n != link && self.participant(n).address == source)
             || self.model.owner(source).is_some_and(|owner| owner != link);
@@ -181,7 +192,7 @@ impl Scene {
     pub(crate) fn send_check(&mut self, link: usize, source: SocketAddr) -> Effect {
         let check = self.participant(link).check();
         self.world.send_from(source, &check);
-        let is_answered = self.model.check(link, source);
+        let is_answered = self.model.check(link, source, self.world.now());
         if is_answered {
             self.remember(SentKind::Check, link, source, check);
         }

@@ -8,10 +8,12 @@
 //!   stream: nothing comes from a paused producer or to a paused or closed consumer, and no packet index is sent twice;
 //! - every packet that a participant opens was said by a participant; forged, repeated and diverted datagrams have no
 //!   effect, and nothing goes out because of them;
+//! - what a watcher is sent of a camera is what a decoder may see, whatever is lost, asked for, paused or begun anew;
 //! - no event names a transport that is closed;
 //! - a flood of authentic datagrams, each with a name of its own, takes no more memory the second time.
 #![no_main]
 
+mod cameras;
 mod datagrams;
 mod flood;
 mod heap;
@@ -23,16 +25,12 @@ mod speech;
 
 use libfuzzer_sys::fuzz_target;
 
-use self::operation::Operation;
+use self::operation::Session;
 use self::scene::Scene;
 
-/// Operations of one session: enough to fill every place and empty it again, few enough for hundreds of sessions a
-/// second.
-const OPERATIONS_MAX: usize = 64;
-
-fuzz_target!(|operations: Vec<Operation>| {
+fuzz_target!(|session: Session| {
     let mut scene = Scene::new();
-    for operation in operations.iter().take(OPERATIONS_MAX) {
+    for operation in &session.0 {
         scene.carry_out(operation);
     }
     scene.close_everything();

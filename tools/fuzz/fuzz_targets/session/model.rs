@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use netsim::LinkId;
 use shard_protocol::CommandError;
@@ -9,8 +10,13 @@ use shard_protocol::command::PauseReasons;
 use shard_protocol::ids::{ConsumerId, ProducerId, RouterId, TransportId};
 use shard_protocol::limits::PRODUCERS_PER_TRANSPORT_MAX;
 
+use crate::cameras::{Camera, Watcher};
+
 /// A packet of this age, counted in packets from the newest, is too old to be told from a replay.
 const REPLAY_WINDOW: u64 = 128;
+
+/// An address from which no check has come for this long may go to another.
+const CONSENT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The farthest step from one copy to the next.
 const STEP_MAX: u64 = 1 << 14;
@@ -30,6 +36,10 @@ pub(crate) struct Link {
     pub(crate) has_keys: bool,
     pub(crate) is_handshaking: bool,
     pub(crate) is_silent: bool,
+    /// Whether its line loses packets.
+    pub(crate) is_lossy: bool,
+    /// Whether what is sent to it has gone elsewhere for a time, because a check came from there.
+    pub(crate) is_diverted: bool,
 }
 
 pub(crate) struct Producer {
@@ -92,14 +102,22 @@ pub(crate) struct Copy {
     pub(crate) clock: u32,
 }
 
+/// Whose an address is, and when the last check came from it.
+struct Owner {
+    link: usize,
+    checked_at: Instant,
+}
+
 #[derive(Default)]
 pub(crate) struct Model {
     pub(crate) routers: Vec<Router>,
     pub(crate) links: Vec<Link>,
     pub(crate) producers: Vec<Producer>,
     pub(crate) consumers: Vec<Consumer>,
+    pub(crate) cameras: Vec<Camera>,
+    pub(crate) watchers: Vec<Watcher>,
     /// Which transport an address was validated for.
-    owners: HashMap<SocketAddr, usize>,
+    owners: HashMap<SocketAddr, Owner>,
 }
 
 impl Producer {
@@ -218,16 +236,30 @@ impl Consumer {
 
 impl Model {
     pub(crate) fn owner(&self, address: SocketAddr) -> Option<usize> {
-        self.owners.get(&address).copied()
+        self.owners.get(&address).map(|owner| owner.link)
+    }
+
+    /// Whether another than `link` has left `address`, or has not: that depends on what else it has.
+    pub(crate) fn may_be_left(&self, address: SocketAddr, link: usize, now: Instant) -> bool {
+        let is_old = |owner: &Owner| owner.link != link && now - owner.checked_at >= CONSENT_TIMEOUT;
+        self.owners.get(&address).is_some_and(is_old)
     }
 
     /// Takes an authentic fresh check; whether it is answered.
-    pub(crate) fn check(&mut self, link: usize, address: SocketAddr) -> bool {
-        self.links[link].is_alive && *self.owners.entry(address).or_insert(link) == link
+    pub(crate) fn check(&mut self, link: usize, address: SocketAddr, now: Instant) -> bool {
+        if !self.links[link].is_alive {
+            return false;
+        }
+        let owner = self.owners.entry(address).or_insert(Owner { link, checked_at: now });
+        let is_own = owner.link == link;
+        if is_own {
+            owner.checked_at = now;
+        }
+        is_own
     }
 
     pub(crate) fn lose_addresses(&mut self, link: usize) {
-        self.owners.retain(|_, owner| *owner != link);
+        self.owners.retain(|_, owner| owner.link != link);
     }
 
     /// Takes an authentic packet of a publisher from `address`: `None` where the shard refuses it, else the copies.
@@ -241,7 +273,9 @@ impl Model {
     ) -> Option<Vec<Copy>> {
         let Self { links, producers, consumers, owners, .. } = self;
         let own = &mut producers[producer];
-        let is_open = own.is_alive && links[own.link].has_keys && owners.get(&address) == Some(&own.link);
+        let is_open = own.is_alive
+            && links[own.link].has_keys
+            && owners.get(&address).is_some_and(|owner| owner.link == own.link);
         let is_newest = if is_open { own.accept(index)? } else { return None };
         if !own.paused.is_empty() || !is_sound {
             return Some(Vec::new());
@@ -269,7 +303,8 @@ impl Model {
             return Err(CommandError::NotFound);
         }
         let own = || self.producers.iter().filter(|producer| producer.is_alive && producer.link == link);
-        if own().count() >= PRODUCERS_PER_TRANSPORT_MAX {
+        let cameras = self.cameras.iter().filter(|camera| camera.is_alive && camera.link == link);
+        if own().count() + cameras.count() >= PRODUCERS_PER_TRANSPORT_MAX {
             return Err(CommandError::LimitReached);
         }
         if own().any(|producer| producer.mid == mid) { Err(CommandError::DuplicateSsrc) } else { Ok(()) }
@@ -308,6 +343,21 @@ impl Model {
         for consumer in &mut self.consumers {
             consumer.is_alive &= consumer.link != link;
         }
+        for camera in 0..self.cameras.len() {
+            if self.cameras[camera].link == link {
+                self.close_camera(camera);
+            }
+        }
+        for watcher in &mut self.watchers {
+            watcher.is_alive &= watcher.link != link;
+        }
+    }
+
+    pub(crate) fn close_camera(&mut self, camera: usize) {
+        self.cameras[camera].is_alive = false;
+        for watcher in &mut self.watchers {
+            watcher.is_alive &= watcher.camera != camera;
+        }
     }
 
     pub(crate) fn close_producer(&mut self, producer: usize) {
@@ -322,8 +372,10 @@ impl Model {
         [
             self.routers.iter().filter(|router| router.is_alive).count(),
             self.links.iter().filter(|link| link.is_alive).count(),
-            self.producers.iter().filter(|producer| producer.is_alive).count(),
-            self.consumers.iter().filter(|consumer| consumer.is_alive).count(),
+            self.producers.iter().filter(|producer| producer.is_alive).count()
+                + self.cameras.iter().filter(|camera| camera.is_alive).count(),
+            self.consumers.iter().filter(|consumer| consumer.is_alive).count()
+                + self.watchers.iter().filter(|watcher| watcher.is_alive).count(),
         ]
     }
 }

@@ -61,10 +61,13 @@ impl Scene {
             has_keys: false,
             is_handshaking: true,
             is_silent: false,
+            is_lossy: false,
+            is_diverted: false,
         });
         let link = self.model.links.len() - 1;
         let address = self.participant(link).address;
-        assert!(self.model.check(link, address));
+        let now = self.world.now();
+        assert!(self.model.check(link, address, now));
         Some(Effect::others(1))
     }
 
@@ -88,6 +91,7 @@ impl Scene {
 
     /// Participants of closed transports say no more and have no address that another could come to have.
     pub(crate) fn bury_participants(&mut self) {
+        self.rest_cameras();
         for link in 0..self.model.links.len() {
             if !self.model.links[link].is_alive {
                 self.world.silence(self.model.links[link].id);
@@ -97,7 +101,7 @@ impl Scene {
     }
 
     pub(crate) fn publish(&mut self, link: u8, mid: u8, is_ssrc_told: bool, is_paused: bool) -> Option<Effect> {
-        let link = choose(self.model.links.len(), link)?;
+        let link = self.choose_link(link)?;
         let mid = (mid % MIDS).to_string();
         let ssrc = self.fresh_ssrc();
         let producer = ProducerId(self.world.fresh_id());
@@ -134,7 +138,7 @@ impl Scene {
         takes_known_ssrc: bool,
         is_paused: bool,
     ) -> Option<Effect> {
-        let link = choose(self.model.links.len(), link)?;
+        let link = self.choose_link(link)?;
         let producer = choose(self.model.producers.len(), producer)?;
         if self.model.counts()[3] == CONSUMERS_MAX {
             return None;
@@ -176,10 +180,10 @@ impl Scene {
     }
 }
 
-fn reason(switch: Switch) -> PauseReason {
+pub(crate) fn reason(switch: Switch) -> PauseReason {
     if switch.is_state { PauseReason::State } else { PauseReason::Owner }
 }
 
-fn switched(paused: PauseReasons, switch: Switch) -> PauseReasons {
+pub(crate) fn switched(paused: PauseReasons, switch: Switch) -> PauseReasons {
     if switch.is_pause { paused.with(reason(switch)) } else { paused.without(reason(switch)) }
 }

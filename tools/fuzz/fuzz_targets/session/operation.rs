@@ -1,6 +1,25 @@
 //! What can happen in a session. Numbers choose among what there is, by their remainder.
 
-use arbitrary::Arbitrary;
+use arbitrary::{Arbitrary, Unstructured};
+
+/// Operations of one session: enough to fill every place and empty it again, few enough for hundreds of sessions a
+/// second.
+const OPERATIONS_MAX: usize = 64;
+
+/// Operations for as long as there are bytes: none of those says whether another one follows, because then most sessions
+/// would end before anything can happen in them.
+#[derive(Debug)]
+pub(crate) struct Session(pub(crate) Vec<Operation>);
+
+impl<'a> Arbitrary<'a> for Session {
+    fn arbitrary(bytes: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
+        let mut operations = Vec::new();
+        while !bytes.is_empty() && operations.len() < OPERATIONS_MAX {
+            operations.push(bytes.arbitrary()?);
+        }
+        Ok(Self(operations))
+    }
+}
 
 /// One step of a session.
 #[derive(Arbitrary, Clone, Debug)]
@@ -106,6 +125,44 @@ pub(crate) enum Operation {
         address: u8,
     },
     FallSilent(u8),
+    /// A camera; it shows by itself while time passes.
+    Show {
+        link: u8,
+        format: Format,
+        is_simulcast: bool,
+    },
+    CloseCamera(u8),
+    SwitchCamera {
+        camera: u8,
+        switch: Switch,
+    },
+    Act {
+        camera: u8,
+        act: Act,
+    },
+    Watch {
+        link: u8,
+        camera: u8,
+    },
+    CloseWatcher(u8),
+    SwitchWatcher {
+        watcher: u8,
+        switch: Switch,
+    },
+    Ask {
+        watcher: u8,
+        wish: Wish,
+    },
+    /// An authentic packet that no camera sends.
+    ShowOddly {
+        camera: u8,
+        oddity: Oddity,
+    },
+    /// The line of a participant that neither speaks nor listens loses packets, both ways.
+    ChangeLine {
+        link: u8,
+        loss: u8,
+    },
     Wait(Span),
     Flood {
         link: u8,
@@ -141,6 +198,62 @@ pub(crate) struct Form {
     /// The padding's length as the packet says it.
     pub(crate) padding: Option<u8>,
     pub(crate) payload: Vec<u8>,
+}
+
+/// How a camera encodes.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub(crate) enum Format {
+    Vp8,
+    Vp9,
+    H264,
+    Av1,
+}
+
+/// What a camera does of its own.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub(crate) enum Act {
+    /// With other SSRCs.
+    BeginAnew,
+    /// An encoding begins.
+    Start(u8),
+    /// An encoding stops.
+    Stop(u8),
+    /// Padding alone, in an encoding's stream.
+    Pad(u8),
+    Rest,
+    GoOn,
+    SendNothingAgain,
+}
+
+/// What a watcher asks for.
+#[derive(Arbitrary, Clone, Debug)]
+pub(crate) enum Wish {
+    /// Packets again, counted back from the newest.
+    Packets {
+        ages: Vec<u16>,
+    },
+    KeyFrame,
+    /// Also of a stream that may be nobody's.
+    KeyFrameOfAny {
+        ssrc: u32,
+    },
+    KeyFrameOfSignaling,
+}
+
+/// A packet of a camera's stream, or of one that claims to be.
+#[derive(Arbitrary, Clone, Debug)]
+pub(crate) struct Oddity {
+    pub(crate) encoding: u8,
+    pub(crate) is_retransmission: bool,
+    pub(crate) is_ssrc_fresh: bool,
+    /// Whether it has MID and RID.
+    pub(crate) is_named: bool,
+    pub(crate) marker: bool,
+    pub(crate) sequence: u16,
+    pub(crate) timestamp: u32,
+    pub(crate) elements: Vec<(u8, u8)>,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) padding: Option<u8>,
 }
 
 /// What RTCP says.
