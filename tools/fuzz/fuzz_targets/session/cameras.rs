@@ -13,13 +13,12 @@ use netsim::{Conditions, EncodingSetup, Participant, Publisher, PublisherSetup, 
 use rtp::header::Header;
 use rtp_util::marshal::Marshal;
 use shard_protocol::Command;
-use shard_protocol::command::PauseReasons;
 use shard_protocol::ids::{ConsumerId, ProducerId};
 use shard_protocol::limits::PRODUCERS_PER_TRANSPORT_MAX;
 use shard_protocol::tables::PayloadFormat;
 
 use crate::model::{Consumer, Producer};
-use crate::objects::{reason, switched};
+use crate::objects::reason;
 use crate::operation::{Act, Format, Oddity, Switch, Wish};
 use crate::scene::{Effect, Scene, choose};
 
@@ -47,7 +46,6 @@ pub(crate) struct Camera {
     pub(crate) id: ProducerId,
     pub(crate) link: usize,
     pub(crate) is_alive: bool,
-    paused: PauseReasons,
     place: usize,
     format: PayloadFormat,
     ended: u32,
@@ -61,7 +59,6 @@ pub(crate) struct Watcher {
     pub(crate) link: usize,
     pub(crate) camera: usize,
     pub(crate) is_alive: bool,
-    paused: PauseReasons,
     place: usize,
     ssrc: u32,
 }
@@ -105,8 +102,7 @@ impl Scene {
         setup.number = self.model.cameras.len() as u16;
         let id = self.world.add_publisher(self.model.links[link].id, setup);
         let place = self.participant(link).publishers.len() - 1;
-        let (is_alive, paused, ended, is_odd) = (true, PauseReasons::NONE, 0, false);
-        self.model.cameras.push(Camera { id, link, is_alive, paused, place, format, ended, is_odd });
+        self.model.cameras.push(Camera { id, link, is_alive: true, place, format, ended: 0, is_odd: false });
         Some(Effect::uncounted())
     }
 
@@ -119,9 +115,8 @@ impl Scene {
     }
 
     pub(crate) fn switch_camera(&mut self, camera: u8, switch: Switch) -> Option<Effect> {
-        let own = choose(self.model.cameras.len(), camera).map(|camera| &mut self.model.cameras[camera])?;
-        let (producer, reason) = (own.id, reason(switch));
-        own.paused = switched(own.paused, switch);
+        let producer = self.model.cameras[choose(self.model.cameras.len(), camera)?].id;
+        let reason = reason(switch);
         self.world.command(if switch.is_pause {
             Command::PauseProducer { producer, reason }
         } else {
@@ -170,8 +165,7 @@ impl Scene {
         let table = consumer(format, &format!("w{ssrc:x}"), ssrc, Some(rtx_ssrc));
         let id = self.world.add_receiver(id, producer, table, ReceiverSetup::default());
         let place = self.participant(link).receivers.len() - 1;
-        let (is_alive, paused) = (true, PauseReasons::NONE);
-        self.model.watchers.push(Watcher { id, link, camera, is_alive, paused, place, ssrc });
+        self.model.watchers.push(Watcher { id, link, camera, is_alive: true, place, ssrc });
         Some(Effect::uncounted())
     }
 
@@ -184,9 +178,8 @@ impl Scene {
     }
 
     pub(crate) fn switch_watcher(&mut self, watcher: u8, switch: Switch) -> Option<Effect> {
-        let own = choose(self.model.watchers.len(), watcher).map(|watcher| &mut self.model.watchers[watcher])?;
-        let (consumer, reason) = (own.id, reason(switch));
-        own.paused = switched(own.paused, switch);
+        let consumer = self.model.watchers[choose(self.model.watchers.len(), watcher)?].id;
+        let reason = reason(switch);
         self.world.command(if switch.is_pause {
             Command::PauseConsumer { consumer, reason }
         } else {

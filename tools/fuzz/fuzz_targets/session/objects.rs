@@ -184,6 +184,6 @@ pub(crate) fn reason(switch: Switch) -> PauseReason {
     if switch.is_state { PauseReason::State } else { PauseReason::Owner }
 }
 
-pub(crate) fn switched(paused: PauseReasons, switch: Switch) -> PauseReasons {
+fn switched(paused: PauseReasons, switch: Switch) -> PauseReasons {
     if switch.is_pause { paused.with(reason(switch)) } else { paused.without(reason(switch)) }
 }
