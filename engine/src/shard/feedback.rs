@@ -36,15 +36,17 @@ const SSRCS_MAX: usize = PRODUCERS_PER_TRANSPORT_MAX * ENCODINGS_MAX;
 const LOST_MAX: usize = 256;
 
 impl Peer {
-    /// Notes when a packet of the peer came, by the number that it has among all of its transport, where it has one.
+    /// Notes when a packet of the peer came, by the number that it has among all of its transport, where it has one; whether
+    /// feedback may be due sooner for it.
     pub(super) fn on_uplink_packet(
         &mut self,
         extensions: &ExtensionValues,
         packet: &[u8],
         received_at: Instant,
         epoch: Instant,
-    ) {
-        let Some(uplink) = &mut self.uplink else { return };
+    ) -> bool {
+        let Some(uplink) = &mut self.uplink else { return false };
+        let due_before = uplink.due_at;
         if uplink.limit_at.is_none_or(|at| at <= received_at) {
             uplink.wake_by(received_at);
         }
@@ -59,6 +61,7 @@ impl Peer {
                 uplink.wake_by(at);
             }
         }
+        uplink.due_at != due_before
     }
 }
 

@@ -282,8 +282,9 @@ impl Shard {
         }
         self.stats.rtp_in += 1;
         let extensions = ExtensionValues::parse(packet, &header, &producer.table().header_extensions);
-        peer.on_uplink_packet(&extensions, packet, received_at, self.clock.instant);
-        peer.set_timer(&mut self.timers, peer_key);
+        if peer.on_uplink_packet(&extensions, packet, received_at, self.clock.instant) {
+            peer.set_timer(&mut self.timers, peer_key);
+        }
         let payload_end = header.payload_end(&packet[..len]);
         let mut opened = Opened { slot, header, payload_end: 0, extensions, codec, index, received_at };
         let reception = match flow {
