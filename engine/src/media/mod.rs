@@ -26,7 +26,7 @@ pub use consumer::{COPY_HEADER_LEN_MAX, Consumer, Copied, Departure, Incoming};
 pub use content::Content;
 pub use key_frame::KeyFrames;
 pub use listener::{Flow, RtpListener, StreamRoute};
-pub use nack::{NackList, TooManyMissing};
+pub use nack::{MISSING_MAX, NackList, TooManyMissing};
 pub use policer::Policer;
 pub use producer::Producer;
 pub use retransmission::{RefusedRequest, Retransmission};

@@ -6,7 +6,7 @@ use crate::wire::sequence::PacketIndex;
 
 /// Packets that are missed at one time. Two thirds of a second of the fastest stream that browsers send; who misses more
 /// needs a new key frame and not all of that.
-const MISSING_MAX: usize = 256;
+pub const MISSING_MAX: usize = 256;
 
 /// How long a packet may be overtaken by others before it counts as lost. Networks reorder within milliseconds; asking for
 /// what is under way costs the publisher's bandwidth.

@@ -15,7 +15,7 @@ use super::keys::{ConsumerKey, PeerKey, ProducerKey};
 use super::objects::Objects;
 use super::peer::Peer;
 use super::reports::{COMPOUND_LEN_MAX, REPORTER};
-use crate::media::{ARRIVALS_MAX, COPY_HEADER_LEN_MAX, Content, Flow, RefusedRequest};
+use crate::media::{ARRIVALS_MAX, COPY_HEADER_LEN_MAX, Content, Flow, MISSING_MAX, RefusedRequest};
 use crate::packet::SLOT_LEN;
 use crate::wire::extension::ExtensionValues;
 use crate::wire::rtcp::CompoundWriter;
@@ -31,9 +31,6 @@ const LIMIT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Streams that a limit is told for: every encoding of all of a transport's producers.
 const SSRCS_MAX: usize = PRODUCERS_PER_TRANSPORT_MAX * ENCODINGS_MAX;
-
-/// Packets asked for at one time: all that one stream can miss.
-const LOST_MAX: usize = 256;
 
 impl Peer {
     /// Notes when a packet of the peer came, by the number that it has among all of its transport, where it has one; whether
@@ -145,7 +142,7 @@ impl Shard {
         let mut room = [0; COMPOUND_LEN_MAX];
         let mut writer = CompoundWriter::new(&mut room);
         for (stream, key_frames) in producer.wishes_mut() {
-            let (mut lost, mut lost_len) = ([SeqNo(0); LOST_MAX], 0);
+            let (mut lost, mut lost_len) = ([SeqNo(0); MISSING_MAX], 0);
             if let Some(missing) = &mut stream.missing {
                 if !is_flowing {
                     missing.clear();
