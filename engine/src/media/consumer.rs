@@ -34,6 +34,11 @@ const COPIED_VALUE_LEN_MAX: usize = 16;
 /// longer; who claims more is not believed.
 const CLOCK_ERROR_MAX: Duration = Duration::from_secs(5);
 
+/// Reports, one a second, that are held back while a publisher has not reported: its first is due after half of the five
+/// seconds of RFC 3550 section 6.2 at the latest, but may be lost. Told by arrival alone, the time would jump by the jitter
+/// and the way once it comes, and a receiver takes long to believe it.
+const STATEMENTS_HELD_MAX: u32 = 5;
+
 const TRANSPORT_SEQUENCE_LEN: usize = 2;
 const ABS_SEND_TIME_LEN: usize = 3;
 
@@ -113,6 +118,7 @@ pub struct Consumer<T, P> {
     pub retransmission: Option<Box<Retransmission>>,
     sent: Sent,
     sent_at_last_report: u32,
+    statements_held: u32,
 }
 
 /// What went out, for sender reports; both wrap.
@@ -152,6 +158,7 @@ impl<T, P> Consumer<T, P> {
             retransmission: table.rtx_ssrc.map(|ssrc| Box::new(Retransmission::new(ssrc, first_index))),
             sent: Sent::default(),
             sent_at_last_report: 0,
+            statements_held: 0,
         }
     }
 
@@ -350,8 +357,9 @@ impl<T, P> Consumer<T, P> {
         writer.finish()
     }
 
-    /// What a sender report says now, and begins the next interval; `None` where nothing went out since the last. `ntp` is
-    /// the time `now`, and `sampled` the timestamp in the publisher's stream of what is captured now, where its reports tell.
+    /// What a sender report says now, and begins the next interval; `None` where nothing went out since the last, or where
+    /// it is better held back. `ntp` is the time `now`, and `sampled` the timestamp in the publisher's stream of what is
+    /// captured now, where its reports tell.
     pub fn take_statement(
         &mut self,
         now: Instant,
@@ -362,6 +370,10 @@ impl<T, P> Consumer<T, P> {
             return None;
         }
         let (newest, at) = self.rewriter.newest_timestamp()?;
+        self.statements_held = if sampled.is_some() { 0 } else { self.statements_held + 1 };
+        if (1..=STATEMENTS_HELD_MAX).contains(&self.statements_held) {
+            return None;
+        }
         self.sent_at_last_report = self.sent.packets;
         let arriving = newest.plus(self.rewriter.ticks(now.saturating_duration_since(at)));
         let sampled = sampled.and_then(|(clock, timestamp)| self.rewriter.timestamp(clock, timestamp));
@@ -503,6 +515,9 @@ mod tests {
         let later = departure.now + std::time::Duration::from_millis(500);
         let timestamp = Timestamp(1000 + 24_000);
         let statement = SenderStatement { ntp, timestamp, packets: 1, payload_len: 7 };
+        for _ in 0..STATEMENTS_HELD_MAX {
+            assert_eq!(consumer.take_statement(later, ntp, None), None, "the publisher has not reported yet");
+        }
         assert_eq!(consumer.take_statement(later, ntp, None), Some(statement));
         assert_eq!(consumer.take_statement(later, ntp, None), None);
     }

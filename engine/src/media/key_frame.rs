@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-/// The least time from one key frame that was asked for to the request for the next. A key frame is some ten times as large as another: more
-/// of them would cost everybody's quality whenever somebody comes.
+/// The least time from a request that was answered to the next. A key frame is some ten times as large as another: more of
+/// them would cost everybody's quality whenever somebody comes.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long a request may take to be answered: a round trip over half the globe and an encoder's next frame.
@@ -21,9 +21,9 @@ pub struct KeyFrames {
     /// Requests made since somebody wanted one; `None` where nobody does.
     tries: Option<u32>,
     asked_at: Option<Instant>,
-    /// When one came that had been asked for. What a publisher sends by itself, such as its first, keeps nobody waiting who
-    /// comes a moment later.
-    answered_at: Option<Instant>,
+    /// When the newest one was asked for that has come. What a publisher sends by itself, such as its first, keeps nobody
+    /// waiting who comes a moment later.
+    answered: Option<Instant>,
 }
 
 impl KeyFrames {
@@ -35,9 +35,9 @@ impl KeyFrames {
     }
 
     /// One has begun.
-    pub fn on_key_frame(&mut self, now: Instant) {
+    pub fn on_key_frame(&mut self) {
         if self.tries.take().is_some_and(|tries| tries > 0) {
-            self.answered_at = Some(now);
+            self.answered = self.asked_at;
         }
     }
 
@@ -46,7 +46,7 @@ impl KeyFrames {
         let tries = self.tries.filter(|&tries| tries < TRIES_MAX)?;
         let patience = if tries < QUICK_TRIES { ANSWER_TIME } else { INTERVAL };
         let after_try = self.asked_at.map(|at| at + if tries == 0 { ANSWER_TIME } else { patience });
-        let after_answer = self.answered_at.map(|at| at + INTERVAL);
+        let after_answer = self.answered.map(|asked_at| asked_at + INTERVAL);
         after_try.max(after_answer).or(Some(now))
     }
 
@@ -77,7 +77,7 @@ mod tests {
         for ms in (0..seconds * 1000).step_by(STEP.as_millis() as usize) {
             let now = start + Duration::from_millis(u64::from(ms));
             if answers_at.is_some_and(|at| at <= now) {
-                key_frames.on_key_frame(now);
+                key_frames.on_key_frame();
                 answers_at = None;
             }
             if is_wanted(ms) {
@@ -95,14 +95,14 @@ mod tests {
     fn the_first_wish_is_passed_on_at_once_and_all_others_cost_one_key_frame_a_second() {
         let answer = Some(Duration::from_millis(50));
         assert_eq!(asked(answer, 3, |ms| ms == 0), [0]);
-        assert_eq!(asked(answer, 4, |_| true), [0, 1050, 2100, 3150]);
+        assert_eq!(asked(answer, 4, |_| true), [0, 1000, 2000, 3000]);
     }
 
     #[test]
     fn a_key_frame_that_nobody_asked_for_keeps_nobody_waiting() {
         let now = Instant::now();
         let mut key_frames = KeyFrames::default();
-        key_frames.on_key_frame(now);
+        key_frames.on_key_frame();
         key_frames.want();
         assert!(key_frames.take_request(now + STEP));
     }

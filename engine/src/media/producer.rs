@@ -211,9 +211,9 @@ impl<T, C> Producer<T, C> {
     }
 
     /// A key frame of `encoding` has begun.
-    pub fn on_key_frame(&mut self, encoding: usize, now: Instant) {
+    pub fn on_key_frame(&mut self, encoding: usize) {
         if let Some(encoding) = self.encodings.get_mut(encoding) {
-            encoding.key_frames.on_key_frame(now);
+            encoding.key_frames.on_key_frame();
         }
     }
 

@@ -350,7 +350,7 @@ impl Shard {
         let incoming = Incoming { slot, encoding, arrival, content };
         producer.on_heard(encoding, received_at);
         if incoming.content.head.starts_key_frame {
-            producer.on_key_frame(encoding, received_at);
+            producer.on_key_frame(encoding);
         }
 
         let target = producer.target();

@@ -37,6 +37,24 @@ fn one_who_joins_late_begins_with_a_key_frame_that_was_asked_for_at_once() {
 }
 
 #[test]
+fn one_who_joins_at_any_time_after_a_key_frame_waits_for_the_rest_of_a_second_at_most() {
+    for wait in (0..10).map(|tenths| Duration::from_millis(100 * tenths)) {
+        let mut scene = Scene::new(10, FAR, PublisherSetup::camera(PayloadFormat::Vp8), 1);
+        scene.run_for(2 * SECOND);
+        let links = [(); 2].map(|()| scene.world.add_connected_link(scene.router));
+        scene.watch(links[0]);
+        scene.run_for(KEY_FRAME_TIME + wait);
+        let joined_at = scene.now();
+        let viewer = scene.watch(links[1]);
+        scene.run_for(2 * SECOND);
+        let waited = scene.decoded_since(viewer, joined_at)[0].at - joined_at;
+        // The picture's own way to the viewer comes on top.
+        assert!(waited <= SECOND + FAR.delay, "{waited:?} after {wait:?}");
+        scene.judge_all(SLACK);
+    }
+}
+
+#[test]
 fn a_consumer_goes_on_after_a_pause_with_a_key_frame_and_no_gap() {
     for format in FORMATS {
         let mut scene = Scene::new(2, FAR, PublisherSetup::camera(format), 2);

@@ -81,7 +81,6 @@ fn a_sound_and_a_frame_that_were_captured_together_are_told_to_be() {
         let conditions = Conditions { jitter: Duration::from_millis(30), ..FAR };
         let mut scene = Scene::new(seed, conditions, PublisherSetup::camera(PayloadFormat::Vp8));
         scene.watch();
-        scene.world.run_for(10 * SECOND);
         let since = scene.world.now();
         scene.world.run_for(20 * SECOND);
         scene.assert_together_since(since);
