@@ -142,6 +142,7 @@ fn a_listener_hears_every_frame_once_with_its_own_numbers() {
         }
         let stats = call.world.stats();
         assert_eq!((stats.rtp_in, stats.rtp_out), (300, 300));
+        assert_eq!(stats.residence.buckets.iter().sum::<u64>(), 300, "each packet's time in the shard counts once");
         assert!(call.world.participant(call.speaker).received.is_empty(), "nobody hears itself");
     }
 }

@@ -13,9 +13,9 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 use shard_protocol::ids::ShardIndex;
-use shard_protocol::stats::{DropReason, LATENCY_BUCKETS_MS, LatencyHistogram, ShardStats};
+use shard_protocol::stats::{DropReason, LATENCY_BUCKETS_MS, LatencyHistogram, RESIDENCE_BUCKETS_US, ShardStats};
 
 use crate::auth::AuthError;
 use crate::room::Census;
@@ -202,6 +202,8 @@ fn encode_shards(
     };
     encode_counters(encoder, "voice_shard_send_calls", "System calls that sent", &by_shard(|stats| stats.send_calls))?;
     encode_counters(encoder, "voice_shard_sleeps", "Times that each shard slept", &by_shard(|stats| stats.sleeps))?;
+    encode_residence(encoder, shards)?;
+    encode_busy(encoder, shards)?;
     let refusals = census.shard_refusals.iter().enumerate();
     let refusals: Vec<_> = refusals.map(|(index, &count)| ([("shard", index.to_string())], count)).collect();
     encode_counters(
@@ -238,6 +240,39 @@ fn encode_latency(
     skipped.encode(encoder.encode_descriptor("voice_latency_skipped", help, None, skipped.metric_type())?)
 }
 
+fn encode_residence(
+    encoder: &mut DescriptorEncoder<'_>,
+    shards: &BTreeMap<ShardIndex, ShardStats>,
+) -> Result<(), fmt::Error> {
+    let help = "The time that forwarded packets spend in each shard, from the kernel's receive stamp to the last send";
+    let unit = Unit::Seconds;
+    let mut metric = encoder.encode_descriptor("voice_shard_residence", help, Some(&unit), MetricType::Histogram)?;
+    for (index, ShardStats { residence, .. }) in shards {
+        let bounds = RESIDENCE_BUCKETS_US.iter().map(|&bound| f64::from(bound) / 1e6).chain([f64::INFINITY]);
+        let buckets: Vec<(f64, u64)> = bounds.zip(residence.buckets).collect();
+        let count = residence.buckets.iter().sum();
+        metric.encode_family(&[("shard", index.to_string())])?.encode_histogram::<NoLabelSet>(
+            residence.sum.as_secs_f64(),
+            count,
+            &buckets,
+            None,
+        )?;
+    }
+    Ok(())
+}
+
+fn encode_busy(
+    encoder: &mut DescriptorEncoder<'_>,
+    shards: &BTreeMap<ShardIndex, ShardStats>,
+) -> Result<(), fmt::Error> {
+    let unit = Unit::Seconds;
+    let help = "CPU time of each shard's thread; its rate is the share of a core that the shard is busy";
+    let mut metric = encoder.encode_descriptor("voice_shard_busy", help, Some(&unit), MetricType::Counter)?;
+    shards.iter().try_for_each(|(index, stats)| {
+        encode_row(&mut metric, &[("shard", index.to_string())], &ConstCounter::new(stats.busy.as_secs_f64()))
+    })
+}
+
 type Rows<L, N> = [(L, N)];
 
 fn encode_counters<L: EncodeLabelSet>(
@@ -270,6 +305,8 @@ fn encode_row(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -281,6 +318,8 @@ mod tests {
         let mut stats = ShardStats { rtp_in: 5, rtp_out: 7, sleeps: 3, ..ShardStats::default() };
         stats.drops.add(DropReason::RtpPaused);
         stats.latency.observe(30.0);
+        stats.residence.observe(Duration::from_micros(700));
+        stats.busy = Duration::from_millis(1500);
         stats.latency.observe(5000.0);
         let census = Census {
             participants_connected: 2,
@@ -304,6 +343,10 @@ mod tests {
             "voice_latency_ms_count 2",
             "voice_dropped_packets_total{shard=\"0\",reason=\"rtp_paused\"} 1",
             "voice_shard_sleeps_total{shard=\"0\"} 3",
+            "voice_shard_residence_seconds_bucket{le=\"0.0005\",shard=\"0\"} 0",
+            "voice_shard_residence_seconds_bucket{le=\"0.00075\",shard=\"0\"} 1",
+            "voice_shard_residence_seconds_sum{shard=\"0\"} 0.0007",
+            "voice_shard_busy_seconds_total{shard=\"0\"} 1.5",
             "voice_shard_command_refusals_total{shard=\"0\"} 4",
             "voice_shard_up{shard=\"0\"} 1",
             "voice_request_refusals_total{code=\"bad_json\"} 1",

@@ -63,6 +63,11 @@ impl<D: Copy, C: Copy> Staging<D, C> {
         STAGED_MAX - self.entries.len() >= copies
     }
 
+    /// Whether nothing is staged for anyone.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// Stages one copy at the end of the `queue` of `destination`. [`Self::has_room`] was asked before.
     pub fn push(&mut self, destination: D, queue: &mut Queue, staged: Staged<C>) {
         debug_assert!(self.has_room(1));

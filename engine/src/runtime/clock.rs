@@ -1,8 +1,10 @@
-//! The wall clock, read only to name a moment to others: kernel stamps in, NTP time out.
+//! The wall clock, read only to name a moment to others: kernel stamps in, NTP time out. And the clock of a thread's work.
 //!
 //! Everything else of the engine runs on the monotonic `now` that the event loop takes once a turn.
 
 use std::time::{Duration, Instant, SystemTime};
+
+use nix::time::{ClockId, clock_gettime};
 
 /// Seconds from the NTP era 0 (1900) to the Unix epoch (1970), RFC 5905 section 6.
 const NTP_UNIX_OFFSET_S: u64 = 2_208_988_800;
@@ -14,6 +16,11 @@ const STAMP_AGE_MAX: Duration = Duration::from_secs(1);
 /// The wall clock as time since the Unix epoch; zero for a clock set before it.
 pub(super) fn realtime() -> Duration {
     SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default()
+}
+
+/// CPU time that the calling thread has taken; zero on a system that does not tell.
+pub(super) fn thread_cpu_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map(Duration::from).unwrap_or_default()
 }
 
 /// A time since the Unix epoch as an NTP timestamp: seconds in the upper half, their fraction in the lower

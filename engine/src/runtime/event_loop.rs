@@ -15,6 +15,7 @@ use shard_protocol::event::TransportCloseReason;
 use shard_protocol::limits::EVENTS_MAX;
 use shard_protocol::stats::DropReason;
 
+use super::clock;
 use super::dtls::{DtlsPort, RequestRefused};
 use super::mailbox::{Mailbox, NextCommand};
 use super::readiness::wait_readable;
@@ -176,6 +177,7 @@ impl EventLoop {
             let Some(mut event) = self.shard.poll_event() else { break };
             if let Event::Stats { stats, .. } = &mut event {
                 stats.drops.add_all(&self.dtls.drops());
+                stats.busy = clock::thread_cpu_time();
             }
             is_given |= self.mailbox.try_send(event);
         }

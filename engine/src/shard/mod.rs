@@ -95,8 +95,8 @@ pub struct Shard {
     stats: ShardStats,
     clock: ClockOrigin,
     random: SplitMix64,
-    /// When the oldest forwarded packet of this turn came from the network.
-    turn_received_at: Option<Instant>,
+    /// When the packets came from the network whose copies are on their way out, the oldest first.
+    arrivals: Vec<Instant>,
     /// From the network to the network: the longest of the last turn that forwarded.
     residence: Duration,
     is_shut_down: bool,
@@ -167,7 +167,7 @@ impl Shard {
             stats: ShardStats::default(),
             clock: ClockOrigin { instant: config.now, ntp: NtpTimestamp(config.now_ntp) },
             random: SplitMix64(config.seed),
-            turn_received_at: None,
+            arrivals: Vec::with_capacity(BATCH_MAX),
             residence: Duration::ZERO,
             is_shut_down: false,
         }
@@ -181,7 +181,7 @@ impl Shard {
     /// Takes the input batch: every datagram is opened, and every copy that follows from it is staged.
     pub fn handle_input(&mut self, now: Instant) {
         self.stats.datagrams_in += self.input.len() as u64;
-        self.turn_received_at = None;
+        self.arrivals.clear();
         self.take_input(now);
     }
 
@@ -216,8 +216,14 @@ impl Shard {
         self.stats.datagrams_out += outcome.datagrams_sent;
         self.stats.drops.add_many(DropReason::SendBufferFull, outcome.datagrams_buffer_full);
         self.stats.drops.add_many(DropReason::SendFailed, outcome.datagrams_failed);
-        if let Some(received_at) = self.turn_received_at {
-            self.residence = now.saturating_duration_since(received_at);
+        if let Some(oldest) = self.arrivals.first() {
+            self.residence = now.saturating_duration_since(*oldest);
+        }
+        // Copies of one packet can be in several batches: it has left with the last.
+        if self.staging.is_empty() {
+            for received_at in self.arrivals.drain(..) {
+                self.stats.residence.observe(now.saturating_duration_since(received_at));
+            }
         }
     }
 
@@ -355,8 +361,7 @@ impl Shard {
 
         let target = producer.target();
         let place = self.incoming.len() as u32;
-        let mut is_kept = encoding == target;
-        let mut is_waited_for = false;
+        let (mut is_staged, mut is_waited_for) = (false, false);
         for &consumer_key in &producer.consumers {
             let Some(consumer) = consumers.get_mut(consumer_key).filter(|consumer| consumer.is_flowing()) else {
                 continue;
@@ -371,9 +376,13 @@ impl Shard {
                 is_waited_for |= encoding == target && receiver.transport.departure().is_some();
                 continue;
             }
-            is_kept = true;
+            is_staged = true;
             let staged = Staged { incoming: place, consumer: consumer_key };
             self.staging.push(consumer.transport, &mut receiver.queue, staged);
+        }
+        let is_kept = is_staged || encoding == target;
+        if is_staged {
+            self.arrivals.push(received_at);
         }
         // Somebody could not begin with this packet, be it that the key frame's first is lost or was too late.
         if is_waited_for || (is_kept && reception.is_beyond_repair) {
@@ -384,7 +393,6 @@ impl Shard {
         }
         if is_kept {
             self.incoming.push(incoming);
-            self.turn_received_at.get_or_insert(received_at);
         } else if let Some(missing) = producer.stream_mut(encoding).and_then(|stream| stream.missing.as_mut()) {
             // Nobody gets this encoding: what it has lost is not worth the publisher's bandwidth.
             missing.clear();
