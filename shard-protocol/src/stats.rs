@@ -34,6 +34,8 @@ pub enum DropReason {
     RtpMalformed,
     /// RTP: no producer has the SSRC, the MID or the RID.
     RtpUnknownStream,
+    /// RTP: the publisher has begun more streams on its transport than can be guarded against replays.
+    RtpTooManyStreams,
     /// RTP: a payload type that was not negotiated.
     RtpUnknownPayloadType,
     /// RTP: the stream is not to be forwarded: its producer is paused or its owner muted.
@@ -64,7 +66,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// How many there are.
-    pub const COUNT: usize = 27;
+    pub const COUNT: usize = 28;
 
     /// All of them, in the order of their discriminants.
     pub const ALL: [Self; Self::COUNT] = [
@@ -82,6 +84,7 @@ impl DropReason {
         Self::DtlsOverload,
         Self::RtpMalformed,
         Self::RtpUnknownStream,
+        Self::RtpTooManyStreams,
         Self::RtpUnknownPayloadType,
         Self::RtpPaused,
         Self::RtpOverRate,
@@ -114,6 +117,7 @@ impl DropReason {
             Self::DtlsOverload => "dtls_overload",
             Self::RtpMalformed => "rtp_malformed",
             Self::RtpUnknownStream => "rtp_unknown_stream",
+            Self::RtpTooManyStreams => "rtp_too_many_streams",
             Self::RtpUnknownPayloadType => "rtp_unknown_payload_type",
             Self::RtpPaused => "rtp_paused",
             Self::RtpOverRate => "rtp_over_rate",

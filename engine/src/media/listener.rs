@@ -40,8 +40,9 @@ struct Description<P> {
 
 /// SSRCs of one transport that have ended and whose replay windows are kept. Their key lives on, so without its window a
 /// recorded packet would pass as the first of a new stream, and one that is published again would have lost its roll-over
-/// counter. A publisher that changes its SSRC more often forgets the oldest, to no harm but its own.
-const RETIRED_MAX: usize = 32;
+/// counter. None is forgotten: a publisher that has used up so many, two for each of five hundred screens, begins no further
+/// one without a new transport.
+const RETIRED_MAX: usize = 1024;
 
 /// The routes of one transport's incoming packets.
 ///
@@ -62,13 +63,17 @@ impl<P> Default for RtpListener<P> {
 }
 
 impl<P: Copy + Eq> RtpListener<P> {
-    /// Whether `table` can be told apart from the producers that are here: no SSRC in common, and not the same MID.
+    /// Whether `table` can be told apart from the producers that are here: no SSRC in common, and not the same MID, or,
+    /// where neither has one, RID.
     pub fn accepts(&self, table: &ProducerTable) -> bool {
         let ssrcs = || table.encodings.iter().flat_map(|encoding| [encoding.ssrc, encoding.rtx_ssrc]).flatten();
         let is_repeated = ssrcs().enumerate().any(|(n, ssrc)| ssrcs().skip(n + 1).any(|other| other == ssrc));
         let is_known = ssrcs().any(|ssrc| self.by_ssrc(ssrc).is_some());
-        let mid_is_known = table.mid.is_some() && self.descriptions.iter().any(|known| known.mid == table.mid);
-        !(is_repeated || is_known || mid_is_known)
+        let is_named_alike = |known: &Description<P>| {
+            let shares_rid = || table.encodings.iter().any(|told| told.rid.is_some() && known.rids.contains(&told.rid));
+            known.mid == table.mid && (table.mid.is_some() || shares_rid())
+        };
+        !(is_repeated || is_known || self.descriptions.iter().any(is_named_alike))
     }
 
     /// Enters a producer that [`Self::accepts`] took.
@@ -115,20 +120,20 @@ impl<P: Copy + Eq> RtpListener<P> {
             return None;
         }
         self.descriptions.iter().find_map(|known| {
-            let mid_id = known.ids.id(HeaderExtension::Mid)?;
+            let mid_id = known.ids.id(HeaderExtension::Mid);
             let rid_id = known.ids.id(HeaderExtension::RtpStreamId);
             let repaired_id = known.ids.id(HeaderExtension::RepairedRtpStreamId);
             let (mut mid, mut rid, mut repaired) = (None, None, None);
             walk_elements(packet, block, |id, range| {
                 let value = packet.get(range);
                 match Some(id) {
-                    id if id == Some(mid_id) => mid = value,
+                    id if id == mid_id => mid = value,
                     id if id == rid_id => rid = value,
                     id if id == repaired_id => repaired = value,
                     _ => {}
                 }
             });
-            if mid != Some(known.mid?.as_bytes()) {
+            if known.mid.is_some() && mid != known.mid.as_ref().map(StreamName::as_bytes) {
                 return None;
             }
             let flow = if known.media_payload_types.contains(&header.payload_type) {
@@ -142,9 +147,16 @@ impl<P: Copy + Eq> RtpListener<P> {
                 Flow::Media => rid,
                 Flow::Retransmission => repaired,
             };
+            // Without a name there is nothing to tell it by.
+            known.mid.as_ref().map(StreamName::as_bytes).or(named)?;
             let encoding = known.rids.iter().position(|rid| rid.as_ref().map(StreamName::as_bytes) == named)?;
             Some(StreamRoute { producer: known.producer, encoding, flow })
         })
+    }
+
+    /// Whether a stream more may begin: its replay window can be kept when it ends.
+    pub fn has_room(&self) -> bool {
+        self.retired.len() < RETIRED_MAX
     }
 
     /// Remembers that `ssrc` goes `route`, and no other does.
@@ -154,11 +166,8 @@ impl<P: Copy + Eq> RtpListener<P> {
         self.retired.retain(|(known, _)| *known != ssrc);
     }
 
-    /// Keeps the replay window of a stream that has ended.
+    /// Keeps the replay window of a stream that has ended, which [`Self::has_room`] was asked for when it began.
     pub fn retire(&mut self, ssrc: Ssrc, replay: ReplayWindow) {
-        if self.retired.len() == RETIRED_MAX {
-            self.retired.remove(0);
-        }
         self.retired.push((ssrc, replay));
     }
 
@@ -227,16 +236,32 @@ mod tests {
     }
 
     #[test]
+    fn without_a_mid_the_rid_alone_tells_and_must_be_one_producers_own() {
+        let mut listener = RtpListener::default();
+        let unnamed = |rids: &[&'static [u8]]| {
+            let encodings: Vec<_> = rids.iter().map(|rid| (None, Some(*rid))).collect();
+            ProducerTable { mid: None, ..table(b"", &encodings) }
+        };
+        listener.add(2, &unnamed(&[b"lo", b"hi"]));
+        assert_eq!(route(&listener, 96, &[0xa1, b'h', b'i']), Some((2, 1, Flow::Media)));
+        assert_eq!(route(&listener, 97, &[0xb1, b'l', b'o']), Some((2, 0, Flow::Retransmission)));
+        assert_eq!(route(&listener, 96, &[0x40, b'0']), None);
+        assert!(!listener.accepts(&unnamed(&[b"hi"])) && listener.accepts(&unnamed(&[b"me"])));
+    }
+
+    #[test]
     fn a_learnt_ssrc_replaces_the_one_before_so_that_a_thousand_take_no_room() {
         let mut listener = RtpListener::default();
         listener.add(1, &table(b"0", &[(Some(5), None)]));
         let media = StreamRoute { producer: 1, encoding: 0, flow: Flow::Media };
-        for ssrc in 100..1100 {
+        let ssrcs = 100..100 + RETIRED_MAX as u32;
+        for ssrc in ssrcs.clone() {
+            assert!(listener.has_room());
             listener.learn(Ssrc(ssrc), media);
             listener.retire(Ssrc(ssrc - 1), ReplayWindow::default());
         }
-        assert_eq!(listener.by_ssrc, [(Ssrc(1099), media)]);
-        assert_eq!(listener.retired.len(), RETIRED_MAX);
+        assert_eq!(listener.by_ssrc, [(Ssrc(ssrcs.end - 1), media)]);
+        assert!(!listener.has_room() && listener.retired(Ssrc(99)).is_some(), "the oldest is not forgotten");
         listener.remove(1);
         assert!(listener.by_ssrc.is_empty() && listener.descriptions.is_empty());
     }

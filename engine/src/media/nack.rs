@@ -90,13 +90,13 @@ impl NackList {
     }
 
     /// Hands the packets that are due to `ask` in their order, as long as it takes them; each is due again a round trip
-    /// later, until it has been tried often enough. Whether some are given up: they will not come any more.
+    /// later, until it has been tried often enough. Gives the last of those that are given up: they will not come any more.
     pub fn take_due(
         &mut self,
         now: Instant,
         round_trip: Option<Duration>,
         mut ask: impl FnMut(PacketIndex) -> bool,
-    ) -> bool {
+    ) -> Option<PacketIndex> {
         // Half as much again, for the jitter of the answer.
         let retry = (round_trip.unwrap_or(ROUND_TRIP_DEFAULT) * 3 / 2).clamp(RETRY_MIN, RETRY_MAX);
         for missing in self.missing.iter_mut().filter(|missing| missing.due_at <= now) {
@@ -106,9 +106,13 @@ impl NackList {
             missing.tries += 1;
             missing.due_at = now + retry;
         }
-        let len_before = self.missing.len();
-        self.missing.retain(|missing| missing.tries <= TRIES_MAX);
-        self.missing.len() < len_before
+        let mut given_up = None;
+        self.missing.retain(|missing| {
+            let is_kept = missing.tries <= TRIES_MAX;
+            given_up = if is_kept { given_up } else { Some(missing.index) };
+            is_kept
+        });
+        given_up
     }
 
     /// Forgets everything: nothing of it is wanted any more.

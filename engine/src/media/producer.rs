@@ -14,10 +14,15 @@ use super::rewrite::RunId;
 use super::store::RetransmissionStore;
 use super::stream::InboundStream;
 use crate::security::srtp::ReplayWindow;
+use crate::wire::sequence::{PacketIndex, Timestamp};
 
 /// How much longer than a lower encoding the one that is forwarded may be silent before it counts as stopped: seven frames
-/// at the least rate of the lowest, 15 a second.
+/// at the least rate of the lowest, 15 a second. One that has rested longer between its frames may do so again, and half as
+/// long on top.
 const SILENCE_MAX: Duration = Duration::from_millis(500);
+
+/// The longest rest between two frames that is taken for a habit; what is longer was a stop.
+const REST_MAX: Duration = Duration::from_millis(1500);
 
 /// One encoding of a producer with the streams that it is received as.
 #[derive(Debug, Default)]
@@ -28,6 +33,18 @@ struct Encoding {
     clock: u32,
     key_frames: KeyFrames,
     heard_at: Option<Instant>,
+    /// The frame that was heard last.
+    frame: Option<HeardFrame>,
+    /// The longest rest between its frames of late.
+    rest: Duration,
+}
+
+/// A frame, the first packet of which has come.
+#[derive(Clone, Copy, Debug)]
+struct HeardFrame {
+    timestamp: Timestamp,
+    /// When the encoding had been heard last before it.
+    heard_before: Option<Instant>,
 }
 
 /// The stream that an encoding's lost packets come by.
@@ -35,6 +52,21 @@ struct Encoding {
 struct RetransmissionStream {
     ssrc: Ssrc,
     replay: ReplayWindow,
+}
+
+impl Encoding {
+    /// Notes a packet, and gives when the encoding had been heard last before the packet's frame.
+    fn on_heard(&mut self, timestamp: Timestamp, received_at: Instant) -> Option<Instant> {
+        let packet_before = self.heard_at.replace(received_at);
+        if let Some(frame) = self.frame.filter(|frame| frame.timestamp == timestamp) {
+            return frame.heard_before;
+        }
+        self.frame = Some(HeardFrame { timestamp, heard_before: packet_before });
+        let rest = packet_before.map_or(Duration::ZERO, |at| received_at.saturating_duration_since(at));
+        // One long rest is forgotten within a dozen frames.
+        self.rest = rest.min(REST_MAX).max(self.rest * 7 / 8);
+        packet_before
+    }
 }
 
 /// A producer. `T` is the shard's key of a transport, `C` that of a consumer.
@@ -187,33 +219,50 @@ impl<T, C> Producer<T, C> {
         self.target
     }
 
-    /// Notes that media of `encoding` came. It takes the place of what is forwarded, from its next key frame on, where it is
-    /// higher, or where that has stopped.
-    pub fn on_heard(&mut self, encoding: usize, received_at: Instant) {
-        let target_heard_at = self.encodings.get(self.target).and_then(|target| target.heard_at);
+    /// Notes that a packet of a frame of `encoding` came. It takes the place of what is forwarded, from its next key frame
+    /// on, where it is higher, or where that has stopped.
+    pub fn on_heard(&mut self, encoding: usize, timestamp: Timestamp, received_at: Instant) {
+        let target = self.encodings.get(self.target);
+        let (target_heard_at, target_rest) =
+            target.map_or((None, Duration::ZERO), |target| (target.heard_at, target.rest));
         let Some(heard) = self.encodings.get_mut(encoding) else { return };
-        // By its packet before this one: all encodings of a slow picture rest between two of them, and one goes on first.
-        let heard_before = heard.heard_at.replace(received_at);
+        // By its frame before this one: all encodings of a slow picture rest between two of them, and one goes on first.
+        let heard_before = heard.on_heard(timestamp, received_at);
+        let silence_max = SILENCE_MAX.max(target_rest * 3 / 2);
         let has_target_stopped = target_heard_at.is_none_or(|target_at| {
-            heard_before.is_some_and(|at| at.saturating_duration_since(target_at) > SILENCE_MAX)
+            heard_before.is_some_and(|at| at.saturating_duration_since(target_at) > silence_max)
         });
-        if encoding > self.target || (encoding < self.target && has_target_stopped) {
+        // One between the two is the better choice, and its next packet chooses it.
+        let has_better = || {
+            let between = self.encodings.iter().take(self.target).skip(encoding + 1);
+            between
+                .filter_map(|other| other.heard_at)
+                .any(|at| received_at.saturating_duration_since(at) <= SILENCE_MAX)
+        };
+        if encoding > self.target || (encoding < self.target && has_target_stopped && !has_better()) {
             self.target = encoding;
             self.want_key_frame(encoding);
         }
     }
 
-    /// Somebody needs a key frame of `encoding` to go on; without a consumer nobody does.
-    pub fn want_key_frame(&mut self, encoding: usize) {
-        if let Some(encoding) = self.encodings.get_mut(encoding).filter(|_| !self.consumers.is_empty()) {
-            encoding.key_frames.want();
-        }
+    /// Whether anybody is to get copies.
+    pub fn is_watched(&self) -> bool {
+        !self.consumers.is_empty()
     }
 
-    /// A key frame of `encoding` has begun.
-    pub fn on_key_frame(&mut self, encoding: usize) {
+    /// Somebody needs a key frame of `encoding` to go on; without a consumer nobody does. Whether that is news.
+    pub fn want_key_frame(&mut self, encoding: usize) -> bool {
+        let is_watched = self.is_watched();
+        self.encodings.get_mut(encoding).is_some_and(|encoding| is_watched && encoding.key_frames.want())
+    }
+
+    /// A key frame of `encoding` has begun with the packet `index`.
+    pub fn on_key_frame(&mut self, encoding: usize, index: PacketIndex, now: Instant) {
         if let Some(encoding) = self.encodings.get_mut(encoding) {
-            encoding.key_frames.on_key_frame();
+            encoding.key_frames.on_key_frame(now);
+            if let Some(stream) = &mut encoding.media {
+                stream.on_key_frame(index);
+            }
         }
     }
 

@@ -19,6 +19,8 @@ pub struct InboundStream {
     pub replay: ReplayWindow,
     /// What has not come and is worth asking for: pictures.
     pub missing: Option<NackList>,
+    /// Where its newest key frame begins.
+    key_frame: Option<PacketIndex>,
     statistics: Option<Statistics>,
     jitter: Jitter,
     sender_report: Option<SenderReport>,
@@ -57,6 +59,7 @@ impl InboundStream {
             ssrc,
             replay,
             missing: (kind == MediaKind::Video).then(NackList::default),
+            key_frame: None,
             statistics: None,
             jitter: Jitter { clock_rate_hz, transit: None, scaled: 0 },
             sender_report: None,
@@ -105,6 +108,16 @@ impl InboundStream {
             None => false,
         };
         Reception { is_newest: index > newest, is_beyond_repair }
+    }
+
+    /// Notes that a key frame begins with the packet `index`.
+    pub fn on_key_frame(&mut self, index: PacketIndex) {
+        self.key_frame = self.key_frame.max(Some(index));
+    }
+
+    /// Whether a key frame makes up for a packet `index` that never came: one has begun after it.
+    pub fn is_made_up_for(&self, index: PacketIndex) -> bool {
+        self.key_frame > Some(index)
     }
 
     /// Notes a sender report of the publisher.

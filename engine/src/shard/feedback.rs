@@ -29,6 +29,9 @@ const ARRIVALS_INTERVAL: Duration = Duration::from_millis(100);
 /// Between two tellings of the limit; one that is lost is soon made up for.
 const LIMIT_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Bytes of one packet that is sent again.
+pub(super) const RETRANSMISSION_LEN_MAX: usize = COPY_HEADER_LEN_MAX + SLOT_LEN;
+
 /// Streams that a limit is told for: every encoding of all of a transport's producers.
 const SSRCS_MAX: usize = PRODUCERS_PER_TRANSPORT_MAX * ENCODINGS_MAX;
 
@@ -92,9 +95,11 @@ impl Shard {
         let producer_key = consumer.producer;
         let Some(producer) = producers.get_mut(producer_key) else { return };
         let encoding = consumer.clock().and_then(|clock| producer.encoding_of(clock));
-        producer.want_key_frame(encoding.unwrap_or(producer.target()));
         let publisher = producer.transport;
-        self.wake_for_feedback(publisher, producer_key, now);
+        // A flood of requests finds one that waits already.
+        if producer.want_key_frame(encoding.unwrap_or(producer.target())) {
+            self.wake_for_feedback(publisher, producer_key, now);
+        }
     }
 
     /// All that a peer receives needs key frames: it has just come, or come back.
@@ -138,21 +143,21 @@ impl Shard {
         let Objects { peers, producers, .. } = &mut self.objects;
         let Some(producer) = producers.get_mut(producer_key) else { return };
         let round_trip = peers.get(peer_key).and_then(|peer| peer.sender_round_trip);
-        let is_flowing = producer.is_flowing();
+        let (is_flowing, is_watched) = (producer.is_flowing(), producer.is_watched());
         let mut room = [0; COMPOUND_LEN_MAX];
         let mut writer = CompoundWriter::new(&mut room);
         for (stream, key_frames) in producer.wishes_mut() {
             let (mut lost, mut lost_len) = ([SeqNo(0); MISSING_MAX], 0);
             if let Some(missing) = &mut stream.missing {
-                if !is_flowing {
+                if !is_flowing || !is_watched {
                     missing.clear();
                 }
-                let is_given_up = missing.take_due(now, round_trip, |index| {
+                let given_up = missing.take_due(now, round_trip, |index| {
                     let place = lost.get_mut(lost_len);
                     lost_len += usize::from(place.is_some());
                     place.map(|place| *place = index.sequence()).is_some()
                 });
-                if is_given_up {
+                if given_up.is_some_and(|index| !stream.is_made_up_for(index)) {
                     key_frames.want();
                 }
             }
@@ -243,7 +248,7 @@ impl Shard {
         let Some((destination, source, sender, transport_sequence)) = peer.transport.departure() else { return Ok(()) };
         for sequence in lost {
             // The rest of the batch is for checks and handshakes, and for what others have lost.
-            if !self.control.has_spare_room(COPY_HEADER_LEN_MAX + SLOT_LEN) {
+            if !self.control.has_spare_room(RETRANSMISSION_LEN_MAX) {
                 return Err(DropReason::SendBufferFull);
             }
             let Some(retransmission) = &mut consumer.retransmission else { return Ok(()) };
@@ -265,7 +270,7 @@ impl Shard {
                 continue;
             };
             let Some(retransmission) = &mut consumer.retransmission else { return Ok(()) };
-            if !retransmission.admits(packet.len(), now) {
+            if !retransmission.admits(packet.len(), now) || !peer.retransmission_budget.admits(packet.len(), now) {
                 return Err(DropReason::RetransmissionRefused);
             }
             let len_max = COPY_HEADER_LEN_MAX + content.payload.len() + sender.rtp_overhead();

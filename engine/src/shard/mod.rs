@@ -27,6 +27,7 @@ use shard_protocol::limits::TRANSPORTS_MAX;
 use shard_protocol::stats::{DropReason, ShardStats};
 use shard_protocol::tables::{CodecTable, MediaKind};
 
+use self::feedback::RETRANSMISSION_LEN_MAX;
 use self::keys::{ConsumerKey, PeerKey, ProducerKey};
 use self::objects::Objects;
 use self::peer::Peer;
@@ -227,9 +228,13 @@ impl Shard {
         }
     }
 
-    /// Opens datagrams of the input and stages their copies, as long as the copies of one more are sure to have room.
+    /// Opens datagrams of the input and stages their copies, as long as all that may come of one more has room: what one peer
+    /// asks to be sent again takes none from the next.
     fn take_input(&mut self, now: Instant) {
-        while self.input_next < self.input.len() && self.staging.has_room(self.objects.largest_fan_out) {
+        while self.input_next < self.input.len()
+            && self.staging.has_room(self.objects.largest_fan_out)
+            && self.control.has_spare_room(RETRANSMISSION_LEN_MAX)
+        {
             let slot = self.input_next;
             self.input_next += 1;
             if let Err(reason) = self.on_datagram(slot, now) {
@@ -270,7 +275,11 @@ impl Shard {
         let codec = *producer.codec(flow, header.payload_type)?;
 
         let known = producer.replay_window(encoding, flow, header.ssrc).map(|window| *window);
-        let window = known.or_else(|| peer.listener.retired(header.ssrc)).unwrap_or_default();
+        let window = known.or_else(|| peer.listener.retired(header.ssrc));
+        if window.is_none() && !peer.listener.has_room() {
+            return Err(DropReason::RtpTooManyStreams);
+        }
+        let window = window.unwrap_or_default();
         let index = window.estimate(header.sequence);
         window.check(index)?;
         let receiver = peer.transport.receiver().ok_or(DropReason::SrtpNoKeys)?;
@@ -354,9 +363,12 @@ impl Shard {
             pictures: content.pictures(),
         };
         let incoming = Incoming { slot, encoding, arrival, content };
-        producer.on_heard(encoding, received_at);
+        // Padding tells nothing of whether the encoding still has pictures.
+        if !incoming.content.payload.is_empty() {
+            producer.on_heard(encoding, incoming.content.timestamp, received_at);
+        }
         if incoming.content.head.starts_key_frame {
-            producer.on_key_frame(encoding);
+            producer.on_key_frame(encoding, index, received_at);
         }
 
         let target = producer.target();

@@ -8,8 +8,12 @@ use shard_protocol::tables::Ssrc;
 use super::keys::{ConsumerKey, PeerKey, ProducerKey, RouterKey};
 use super::timers::Timers;
 use crate::egress::Queue;
-use crate::media::{Arrivals, PublisherClock, RtpListener};
+use crate::media::{Arrivals, Policer, PublisherClock, RtpListener};
 use crate::transport::Transport;
+
+/// What one peer may have sent again, all its streams together: a tenth of two dozen cameras at their best, and as much again.
+/// Each stream has a budget of its own besides.
+const RETRANSMISSION_BYTES_PER_SECOND: u64 = 1_000_000;
 
 /// A peer connection.
 pub(super) struct Peer {
@@ -37,6 +41,8 @@ pub(super) struct Peer {
     pub(super) receiver_round_trip: Option<Duration>,
     /// The round trip as this peer's answers to our receiver reference times tell it.
     pub(super) sender_round_trip: Option<Duration>,
+    /// What it may have sent again in all.
+    pub(super) retransmission_budget: Policer,
     /// What it is told of what it sends, once it sends pictures.
     pub(super) uplink: Option<Box<Uplink>>,
     /// Its clock, as its sender reports tell it.
@@ -88,6 +94,7 @@ impl Peer {
             reports_from: 0,
             receiver_round_trip: None,
             sender_round_trip: None,
+            retransmission_budget: Policer::with_rate(RETRANSMISSION_BYTES_PER_SECOND),
             uplink: None,
             clock: PublisherClock::default(),
             incoming_bitrate_max_bps,

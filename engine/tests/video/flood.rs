@@ -81,3 +81,45 @@ fn a_flood_of_key_frame_requests_is_throttled() {
     let asked = scene.key_frames_asked(since);
     assert!((4..=6).contains(&asked), "{asked} in 5 s");
 }
+
+#[test]
+fn one_who_asks_for_much_keeps_nobody_from_its_packets_in_the_same_turn() {
+    let mut scene = Scene::new(1, FAR, PublisherSetup::camera(PayloadFormat::Vp8), 2);
+    let (attacker, other) = (scene.viewers[0], scene.viewers[1]);
+    scene.run_for(5 * SECOND);
+    for (viewer, count) in [(attacker, 200), (other, 5)] {
+        let receiver = scene.receiver(viewer);
+        let newest = receiver.arrivals.iter().rev().map(|arrival| arrival.sequence as u16);
+        let numbers: Vec<u16> = newest.take(count).collect();
+        receiver.request_packets(&numbers);
+    }
+    scene.run_for(SECOND);
+    let again = scene.receiver(other).arrivals.iter().filter(|arrival| arrival.is_retransmission).count();
+    assert_eq!(again, 5);
+}
+
+#[test]
+fn a_recorded_packet_of_a_stream_that_ended_long_ago_is_refused() {
+    let mut scene = Scene::new(3, FAR, PublisherSetup::camera(PayloadFormat::Vp8), 1);
+    scene.run_for(SECOND);
+    // The first packet of a key frame that names its stream by the MID.
+    let mut packet = vec![0x90, 0x80 | 96, 0, 9, 0, 0, 0, 9, 0, 0, 0, 7, 0xbe, 0xde, 0, 1, 0x40, b'v', 0, 0];
+    packet.extend_from_slice(&[0x10, 0x02, 0x00, 0x9d, 0x01, 0x2a, 0x80, 0x02, 0xe0, 0x01]);
+    let speaker = scene.speaker;
+    let recorded = scene.world.participant(speaker).try_protect(&packet).unwrap();
+    scene.world.send(speaker, &recorded);
+    scene.run_for(SECOND / 10);
+    for _ in 0..40 {
+        scene.publisher().restart();
+        scene.run_for(SECOND / 5);
+    }
+    let unknown = |scene: &mut Scene| scene.world.stats().drops.count(DropReason::RtpUnknownStream);
+    let before = unknown(&mut scene);
+    scene.world.send(speaker, &recorded);
+    scene.run_for(SECOND);
+    assert_eq!(unknown(&mut scene), before + 1);
+    let (viewer, since) = (scene.viewers[0], scene.now());
+    scene.run_for(2 * SECOND);
+    let arrivals = scene.receiver(viewer).arrivals.iter().filter(|arrival| arrival.at > since).count();
+    assert!(arrivals >= 100, "{arrivals}: the stream of now goes on");
+}

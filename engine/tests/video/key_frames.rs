@@ -267,3 +267,51 @@ fn one_who_cannot_take_the_codec_costs_no_key_frames() {
     let asked = scene.key_frames_asked(since);
     assert!(asked <= 2, "{asked} in 30 s");
 }
+
+#[test]
+fn many_viewers_cost_a_publisher_far_away_one_key_frame_a_second_too() {
+    for delay_ms in [25, 160, 250, 350] {
+        let far = Conditions { delay: Duration::from_millis(delay_ms), ..FAR };
+        let mut scene = Scene::new(3, FAR, PublisherSetup::camera(PayloadFormat::Vp8), 2);
+        scene.world.set_line(scene.speaker, far, far);
+        scene.run_for(5 * SECOND);
+        let viewer = scene.viewers[0];
+        let since = scene.now();
+        for _ in 0..400 {
+            scene.receiver(viewer).request_key_frame();
+            scene.run_for(Duration::from_millis(50));
+        }
+        let made = &scene.publisher().log;
+        let made = made.iter().filter(|sent| sent.sent_at >= since && sent.label.starts_key_frame()).count();
+        assert!((15..=21).contains(&made), "{made} in 20 s with {delay_ms} ms each way");
+    }
+}
+
+#[test]
+fn what_is_lost_while_nobody_watches_is_not_asked_for() {
+    let setup = PublisherSetup { has_retransmission: false, ..PublisherSetup::camera(PayloadFormat::Vp8) };
+    let mut scene = Scene::new(7, FAR, setup, 0);
+    scene.world.set_line(scene.speaker, Conditions { loss: 0.01, ..FAR }, FAR);
+    let since = scene.now();
+    scene.run_for(60 * SECOND);
+    assert_eq!((scene.key_frames_asked(since), scene.feedback().losses.len()), (0, 0));
+}
+
+#[test]
+fn a_loss_that_a_key_frame_has_made_up_for_asks_for_no_other() {
+    for seed in 0..10 {
+        let setup = PublisherSetup { has_retransmission: false, ..PublisherSetup::camera(PayloadFormat::Vp8) };
+        let mut scene = Scene::new(seed, FAR, setup, 1);
+        scene.run_for(3 * SECOND);
+        let since = scene.now();
+        scene.world.set_line(scene.speaker, Conditions { loss: 1.0, ..FAR }, FAR);
+        scene.run_for(Duration::from_millis(40));
+        scene.world.set_line(scene.speaker, FAR, FAR);
+        scene.run_for(Duration::from_millis(200));
+        // Before the service has given the packet up.
+        let viewer = scene.viewers[0];
+        scene.receiver(viewer).request_key_frame();
+        scene.run_for(10 * SECOND);
+        assert_eq!(scene.key_frames_asked(since), 1, "seed {seed}");
+    }
+}

@@ -1,6 +1,6 @@
 //! Publishers with several encodings: the highest that is active is forwarded, and changed only at a key frame.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use netsim::decoder::Decoded;
 use netsim::{Conditions, EncodingSetup, PublisherSetup};
@@ -128,4 +128,79 @@ fn encodings_that_rest_together_are_no_reason_to_switch() {
     assert_eq!(scene.key_frames_asked(since), 0);
     let decoded = scene.decoded_since(scene.viewers[0], since);
     assert!(decoded.len() > 55 && decoded.iter().all(|frame| frame.label.encoding == 2));
+}
+
+/// Three encodings with a frame of several packets each `interval`.
+fn encodings(interval: Duration) -> PublisherSetup {
+    let encoding = |(rid, delta_len)| EncodingSetup { rid: Some(rid), interval, delta_len, key_len: 3 * delta_len };
+    let encodings = [("l", 1500), ("m", 3000), ("h", 6000)].map(encoding).to_vec();
+    PublisherSetup { encodings, ..PublisherSetup::camera(PayloadFormat::Vp8) }
+}
+
+/// Whether each frame that a viewer could decode since `since` was of the highest encoding.
+fn is_highest_since(scene: &mut Scene, since: Instant) -> bool {
+    let viewer = scene.viewers[0];
+    let decoded = scene.decoded_since(viewer, since);
+    !decoded.is_empty() && decoded.iter().all(|frame| usize::from(frame.label.encoding) == HIGH)
+}
+
+#[test]
+fn encodings_of_a_slow_picture_rest_together_and_none_has_stopped() {
+    let mut scene = Scene::new(3, FAR, encodings(SECOND), 1);
+    scene.run_for(10 * SECOND);
+    let since = scene.now();
+    scene.run_for(60 * SECOND);
+    assert_eq!(scene.key_frames_asked(since), 0);
+    assert!(is_highest_since(&mut scene, since));
+}
+
+#[test]
+fn encodings_that_rest_with_their_track_go_on_without_a_switch() {
+    let mut scene = Scene::new(3, FAR, encodings(Duration::from_millis(66)), 1);
+    scene.run_for(5 * SECOND);
+    scene.publisher().pause();
+    scene.run_for(3 * SECOND);
+    let since = scene.now();
+    scene.publisher().resume();
+    scene.run_for(5 * SECOND);
+    assert_eq!(scene.key_frames_asked(since), 0);
+    assert!(is_highest_since(&mut scene, since));
+}
+
+#[test]
+fn an_encoding_that_is_slow_by_habit_has_not_stopped() {
+    let mut setup = encodings(Duration::from_millis(66));
+    setup.encodings[HIGH].interval = Duration::from_millis(700);
+    let mut scene = Scene::new(3, FAR, setup, 1);
+    scene.run_for(5 * SECOND);
+    let since = scene.now();
+    scene.run_for(20 * SECOND);
+    assert_eq!(scene.key_frames_asked(since), 0);
+    assert!(is_highest_since(&mut scene, since));
+}
+
+#[test]
+fn padding_does_not_keep_an_encoding_alive_that_has_stopped() {
+    for has_retransmission in [false, true] {
+        let setup = PublisherSetup { has_retransmission, ..PublisherSetup::simulcast(PayloadFormat::Vp8) };
+        let mut scene = Scene::new(2, FAR, setup, 1);
+        scene.run_for(3 * SECOND);
+        scene.publisher().set_active(HIGH, false);
+        let stopped_at = scene.now();
+        let mut viewers = scene.viewers.clone();
+        for _ in 0..2 {
+            for _ in 0..50 {
+                let now = scene.now();
+                scene.publisher().send_padding(now, HIGH);
+                scene.run_for(Duration::from_millis(100));
+            }
+            viewers.push(scene.join());
+        }
+        scene.run_for(SECOND);
+        for viewer in viewers {
+            assert_eq!(latest_encodings(&mut scene, viewer), [1]);
+        }
+        let asked = scene.key_frames_asked(stopped_at);
+        assert!(asked <= 3, "{asked}: one for the change, and one for each who came");
+    }
 }
