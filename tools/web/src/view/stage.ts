@@ -71,6 +71,7 @@ export class Stage {
       let tile = this.#screenTiles.get(userId);
       if (!tile) {
         tile = new ScreenTile(participant);
+        tile.onReshape = () => this.#arrange();
         this.#screenTiles.set(userId, tile);
         // One's own screen is in view already; it needs no stage.
         if (isSelf) this.#personTiles.get(userId)?.root.after(tile.root);
@@ -83,22 +84,37 @@ export class Stage {
 
   /** Gives everything its size; nothing happens where nothing has changed. */
   #arrange(): void {
-    const area = { width: this.root.clientWidth, height: this.root.clientHeight };
+    // Measured from outside: a scrollbar of what stands there now says nothing of what comes.
+    const { width, height } = this.root.getBoundingClientRect();
+    const area = { width: Math.floor(width), height: Math.floor(height) };
     if (area.width === 0 || area.height === 0) return;
     const people = this.#people.childElementCount;
-    const screens = this.#screens.childElementCount;
-    const arrangedFor = [area.width, area.height, people, screens].join();
+    const onStage = [...this.#screenTiles.values()].filter(({ root }) => root.parentElement === this.#screens);
+    const shapes = onStage.map(({ shape }) => shape);
+    const arrangedFor = JSON.stringify([area, people, shapes]);
     if (arrangedFor === this.#arrangedFor) return;
     this.#arrangedFor = arrangedFor;
-    const { arrangement, person, screen, columnWidth } = arrange(area, people, screens);
+    const { arrangement, person, screen, columnWidth, scrolls } = arrange(area, people, shapes, this.#scrollbarPx());
     const { dataset, style } = this.root;
     dataset.arrangement = arrangement;
-    this.#screens.hidden = screens === 0;
+    dataset.scrolls = String(scrolls.stage);
+    this.#screens.dataset.scrolls = String(scrolls.screens);
+    this.#people.dataset.scrolls = String(scrolls.people);
+    this.#screens.hidden = shapes.length === 0;
     style.setProperty('--person-width', `${person.width}px`);
     style.setProperty('--person-height', `${person.height}px`);
     style.setProperty('--screen-width', `${screen.width}px`);
     style.setProperty('--screen-height', `${screen.height}px`);
     style.setProperty('--column-width', `${columnWidth}px`);
+  }
+
+  /** How much of a width a scrollbar takes here; nothing where it lies over what it scrolls. */
+  #scrollbarPx(): number {
+    const probe = element('div', { class: 'scrollbar-probe' });
+    this.root.append(probe);
+    const width = probe.offsetWidth - probe.clientWidth;
+    probe.remove();
+    return width;
   }
 }
 
