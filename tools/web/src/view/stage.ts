@@ -2,7 +2,7 @@
 
 import { arrange, GAP_PX, SCREEN_BAR_PX } from '../layout';
 import { shownOf, type Participant } from '../room';
-import { announce, element, icon } from './element';
+import { element, icon } from './element';
 import { PersonTile } from './person-tile';
 import { ScreenTile } from './screen-tile';
 
@@ -16,13 +16,13 @@ export class Stage {
   #arrangedFor = '';
 
   /** `copyButton` stands where somebody who is alone looks for it. */
-  constructor(copyButton: HTMLButtonElement) {
+  constructor(copyButton: HTMLElement) {
     this.#invitation = element(
       'li',
       { class: 'invitation' },
       icon('people'),
       element('p', {}, element('strong', {}, 'Nobody else is here yet')),
-      element('p', { class: 'quiet' }, 'Send the link to whom you want to talk to.'),
+      element('p', { class: 'quiet' }, 'Send the link to whoever you want to talk to.'),
       copyButton,
     );
     this.root = element('div', { class: 'stage' }, this.#screens, this.#people);
@@ -44,7 +44,6 @@ export class Stage {
     for (const [userId, tile] of this.#personTiles) {
       if (participants.has(userId)) continue;
       remove(this.#personTiles, userId, tile);
-      announce(`${userId} has left`);
     }
     for (const participant of participants.values()) {
       let tile = this.#personTiles.get(participant.userId);
@@ -52,7 +51,6 @@ export class Stage {
         tile = new PersonTile(participant);
         this.#personTiles.set(participant.userId, tile);
         this.#people.append(tile.root);
-        if (!participant.isSelf) announce(`${participant.userId} is here`);
       }
       tile.update(participant);
     }
@@ -63,7 +61,6 @@ export class Stage {
       const participant = participants.get(userId);
       if (participant && shownOf(participant, 'screen')) continue;
       remove(this.#screenTiles, userId, tile);
-      announce(participant?.isSelf ? 'Your screen is no longer shared' : `${userId} has stopped sharing a screen`);
     }
     for (const participant of participants.values()) {
       const { userId, isSelf } = participant;
@@ -76,7 +73,6 @@ export class Stage {
         // One's own screen is in view already; it needs no stage.
         if (isSelf) this.#personTiles.get(userId)?.root.after(tile.root);
         else this.#screens.append(tile.root);
-        announce(isSelf ? 'Your screen is shared' : `${userId} shares a screen`);
       }
       tile.update(participant);
     }
