@@ -64,7 +64,7 @@ export class Controls {
     const screen = publisher.activityOf('screen');
     const isScreenForbidden = publisher.isForbidden('screen');
     const screenOff = isScreenForbidden ? 'No sharing' : 'Share screen';
-    const screenLabel = { off: screenOff, opening: 'Choosing…', on: 'Stop sharing' }[screen];
+    const screenLabel = { off: screenOff, opening: 'Choose…', on: 'Stop sharing' }[screen];
     dress(this.#screen, screen === 'on' || isScreenForbidden ? 'screenOff' : 'screen', screenLabel);
     this.#screen.dataset.activity = screen;
     for (const [button, source] of [[this.#camera, 'camera'], [this.#screen, 'screen']] as const) {
