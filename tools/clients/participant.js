@@ -130,9 +130,12 @@ export class Participant extends Person {
     await eventually(`${this.userId} sees the whole screens of ${others.map(({ userId }) => userId)}`, async () => {
       const inView = await this.page.evaluate(() => {
         const stage = document.querySelector('.screens').getBoundingClientRect();
-        const isInside = ({ top, bottom }) => top >= stage.top - 1 && bottom <= stage.bottom + 1;
+        const isInside = (screen) => {
+          const { top, bottom } = screen.getBoundingClientRect();
+          return top >= stage.top - 1 && bottom <= stage.bottom + 1;
+        };
         const screens = [...document.querySelectorAll('.screens .screen[data-picture=live]')];
-        return Object.fromEntries(screens.map((screen) => [screen.dataset.user, isInside(screen.getBoundingClientRect())]));
+        return Object.fromEntries(screens.map((screen) => [screen.dataset.user, isInside(screen)]));
       });
       assert.deepEqual(inView, Object.fromEntries(others.map(({ userId }) => [userId, true])));
       return true;

@@ -16,22 +16,22 @@ export class Announcements {
     const people = new Set(others.map(({ userId }) => userId));
     const sharing = [...participants.values()].filter((participant) => this.#isSharing(participant, isScreenSent));
     const screens = new Set(sharing.map(({ userId }) => userId));
-    const nameOf = (userId: string, own: string, other: string) => (participants.get(userId)?.isSelf ? own : `${userId} ${other}`);
+    const isSelf = (userId: string) => participants.get(userId)?.isSelf;
     const sentences = [
       ...added(people, this.#people).map((userId) => `${userId} is here`),
       ...added(this.#people, people).map((userId) => `${userId} has left`),
-      ...added(screens, this.#screens).map((userId) => nameOf(userId, 'Your screen is shared', 'shares a screen')),
+      ...added(screens, this.#screens).map((userId) => (isSelf(userId) ? 'Your screen is shared' : `${userId} shares a screen`)),
       // Whoever has left shares nothing any more, as goes without saying.
       ...added(this.#screens, screens)
         .filter((userId) => participants.has(userId))
-        .map((userId) => nameOf(userId, 'Your screen is no longer shared', 'has stopped sharing a screen')),
+        .map((userId) => (isSelf(userId) ? 'Your screen is no longer shared' : `${userId} has stopped sharing a screen`)),
     ];
     this.#people = people;
     this.#screens = screens;
     return sentences;
   }
 
-  /** One's own screen is shared from when the service has taken it until it is closed, whatever connections do between. */
+  /** One's own screen is shared from when the service has taken it until it is closed, over whatever connections. */
   #isSharing(participant: Participant, isScreenSent: boolean): boolean {
     if (!shownOf(participant, 'screen')) return false;
     return !participant.isSelf || isScreenSent || this.#screens.has(participant.userId);

@@ -67,8 +67,8 @@ export function readUserId(token: string): string | null {
 }
 
 /**
- * Asks a service in development mode for a token. Throws `TokenMissing` where there is no such thing. Services give them on
- * loopback alone, so that for a page of another host none is asked for.
+ * Asks a service in development mode for a token. Throws `TokenMissing` where there is no such thing. Services give them
+ * on loopback alone, so that a page of another host asks for none.
  */
 export async function fetchDevelopmentToken(userId: string, hostname: string): Promise<string> {
   if (!/^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname)) throw new TokenMissing();

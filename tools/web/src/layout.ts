@@ -31,7 +31,7 @@ const PERSON_BESIDE_MIN: Size = { width: 112, height: 72 };
 /** A picture is cut a little, from 16:9 as cameras give it; more where a window is held upright. */
 const PERSON_SHAPE = { min: 4 / 3, max: 16 / 9 };
 const PERSON_SHAPE_UPRIGHT = { min: 0.8, max: 16 / 9 };
-/** A screen is never cut: it gets its own shape, from an old display's to two beside each other. Bars make up for the rest. */
+/** A screen is never cut: it gets its own shape, from an old display's to two side by side; bars make up for the rest. */
 const SCREEN_SHAPE = { min: 4 / 3, max: 32 / 9 };
 /** Until its first picture is there, a screen counts as one of these. */
 export const SCREEN_SHAPE_USUAL = 16 / 9;

@@ -4,7 +4,8 @@ import { Announcements } from '../src/announcements';
 import { INITIAL_STATE } from '../src/protocol';
 import { Room } from '../src/room';
 
-const SCREEN = { type: 'newProducer', producerId: 'p1', userId: 'bob', kind: 'video', source: 'screen', paused: false } as const;
+const PICTURE = { kind: 'video', source: 'screen', paused: false } as const;
+const SCREEN = { type: 'newProducer', producerId: 'p1', userId: 'bob', ...PICTURE } as const;
 
 /** Alice with Bob, who shares a screen. */
 function enter(room: Room): void {

@@ -39,7 +39,9 @@ test('the name of a token wins over that of the link', () => {
 });
 
 test('a token that names nobody is none: the link is broken, whatever name it says', () => {
-  for (const token of ['abc.def.ghi', 'x', tokenOf({})]) assert.equal(readLink(`#room=r&name=al&token=${token}`).isBroken, true);
+  for (const token of ['abc.def.ghi', 'x', tokenOf({})]) {
+    assert.equal(readLink(`#room=r&name=al&token=${token}`).isBroken, true);
+  }
   assert.equal(readLink('#room=r&token=').isBroken, false);
 });
 

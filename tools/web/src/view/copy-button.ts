@@ -7,7 +7,8 @@ const COPIED_MS = 2_000;
 
 /** Makes one; `onRefusal` is told the link where the browser lets nothing be copied. */
 export function copyButton(room: string, onRefusal: (link: string) => void): HTMLButtonElement {
-  const button = element('button', { type: 'button', class: 'button copy', title: 'Copy link', click: () => void copy() });
+  const attributes = { type: 'button', class: 'button copy', title: 'Copy link' };
+  const button = element('button', { ...attributes, click: () => void copy() });
   const show = (isCopied: boolean): void => {
     button.dataset.copied = String(isCopied);
     button.replaceChildren(icon(isCopied ? 'check' : 'link'), element('span', {}, isCopied ? 'Copied' : 'Copy link'));
