@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::auth::NewToken;
 use crate::config::{Secret, TokenArgs, TokenConfig};
 use crate::permissions::Permissions;
-use crate::wire::UserId;
+use crate::wire::{ChannelId, UserId};
 
 /// The room that a link opens where nothing says which.
 const ROOM_DEFAULT: &str = "lobby";
@@ -17,6 +17,9 @@ pub enum TokenError {
     /// The user has a name that no user has.
     #[error("--user {0}: a user is 1-64 characters of A-Z a-z 0-9 _ - and full stop")]
     BadUser(String),
+    /// A channel has a name that no channel has.
+    #[error("--channels {0}: a channel is 1-64 characters of A-Z a-z 0-9 _ - and full stop")]
+    BadChannel(String),
     /// The permissions are no decimal number.
     #[error("--permissions {0}: a decimal number, such as {member} for connect, speak and stream", member = Permissions::MEMBER.bits())]
     BadPermissions(String),
@@ -63,7 +66,7 @@ pub fn describe_link(config: &TokenConfig, args: &TokenArgs, token: &str) -> Str
 /// Signs a token that lives for `lifetime` from now on.
 ///
 /// # Errors
-/// The user's name makes no sense.
+/// The user's name, or a channel's, makes no sense.
 pub fn sign(
     user: &str,
     permissions: Permissions,
@@ -73,6 +76,9 @@ pub fn sign(
 ) -> Result<String, TokenError> {
     if UserId::new(user).is_none() {
         return Err(TokenError::BadUser(user.to_owned()));
+    }
+    if let Some(channel) = channels.iter().copied().flatten().find(|channel| ChannelId::new(channel).is_none()) {
+        return Err(TokenError::BadChannel(channel.clone()));
     }
     let expires_at_s = unix_s().saturating_add(lifetime.as_secs());
     let permissions = Some(permissions.bits().to_string());
@@ -138,6 +144,11 @@ mod tests {
     fn senseless_flags_are_refused() {
         let secret = Secret::random();
         assert!(matches!(mint(&args("a b"), &secret), Err(TokenError::BadUser(_))));
+        for channel in ["a/b", "a b", "", &"x".repeat(65)] {
+            let channels = Some(vec!["lobby".into(), channel.into()]);
+            let nowhere = TokenArgs { channels, ..args("a") };
+            assert_eq!(mint(&nowhere, &secret), Err(TokenError::BadChannel(channel.into())));
+        }
         let bits = TokenArgs { permissions: Some("speak".into()), ..args("a") };
         assert!(matches!(mint(&bits, &secret), Err(TokenError::BadPermissions(_))));
         for time in ["", "h", "5", "-5h", "0s", "5y", "1.5h", "99999999999999999999d", "5 h", "200000d"] {

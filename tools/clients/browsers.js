@@ -45,8 +45,8 @@ export function launchChromium(environment = {}) {
   return puppeteer.launch({
     executablePath: find('CHROMIUM', 'chromium'),
     args: CHROMIUM_ARGS,
-    // A tab that is shared is to be heard.
-    ignoreDefaultArgs: ['--mute-audio'],
+    // A tab that is shared is to be heard, and scrollbars take room as they do on a desktop.
+    ignoreDefaultArgs: ['--mute-audio', '--hide-scrollbars'],
     env: { ...process.env, ...environment },
     protocolTimeout: PROTOCOL_TIMEOUT_MS,
   });

@@ -106,6 +106,7 @@ export class Participant extends Person {
           {
             muted: dataset.muted === 'true',
             deafened: dataset.deafened === 'true',
+            voiceless: dataset.voiceless === 'true',
             speaking: dataset.speaking === 'true',
             status: dataset.status,
             picture: dataset.picture,
@@ -120,6 +121,23 @@ export class Participant extends Person {
     await eventually(`${this.userId} sees ${userIds}`, async () => {
       const { people } = await this.look();
       assert.deepEqual(Object.keys(people).sort(), userIds.toSorted());
+      return true;
+    });
+  }
+
+  /** Waits until the screens of these people, and no others, are on the stage, each in view from edge to edge. */
+  async seesWholeScreensOf(...others) {
+    await eventually(`${this.userId} sees the whole screens of ${others.map(({ userId }) => userId)}`, async () => {
+      const inView = await this.page.evaluate(() => {
+        const stage = document.querySelector('.screens').getBoundingClientRect();
+        const isInside = (screen) => {
+          const { top, bottom } = screen.getBoundingClientRect();
+          return top >= stage.top - 1 && bottom <= stage.bottom + 1;
+        };
+        const screens = [...document.querySelectorAll('.screens .screen[data-picture=live]')];
+        return Object.fromEntries(screens.map((screen) => [screen.dataset.user, isInside(screen)]));
+      });
+      assert.deepEqual(inView, Object.fromEntries(others.map(({ userId }) => [userId, true])));
       return true;
     });
   }

@@ -23,6 +23,9 @@ scenario('who has no microphone, or denies it, is told so and hears the others',
   await carol.join(stage.link('carol', ROOM));
   await isTold(carol, 'microphone-missing');
   await carol.hears(alice);
+  for (const userId of ['bob', 'carol']) {
+    for (const person of [alice, carol]) await person.seesThat(userId, { status: 'listening', voiceless: true });
+  }
   await alice.hears();
 });
 

@@ -27,6 +27,24 @@ scenario('a refused token is told as such', {}, async (stage) => {
   }
 });
 
+scenario('a link with half a token is told as such, before anything is asked', {}, async (stage) => {
+  const person = await stage.person('mallory');
+  await person.page.goto(stage.service.link(ROOM, 'abc.def.ghi'));
+  await isRefused(person, 'linkBroken');
+});
+
+scenario('the address of a call is no way to take it over, and a reload comes back to it', {}, async (stage) => {
+  const alice = await stage.join('alice', ROOM);
+  const { hash } = new URL(await alice.page.evaluate(() => location.href));
+  assert.equal(hash, `#room=${ROOM}`);
+  const bob = await stage.person('bob');
+  await bob.tryJoin(stage.service.url(`/${hash}&name=bob`));
+  await isRefused(bob, 'tokenMissing');
+  await alice.page.reload();
+  await alice.press('Join the room');
+  await alice.sees('alice');
+});
+
 scenario('without a token the page says that one is needed', {}, async (stage) => {
   const person = await stage.person('nobody');
   await person.tryJoin(stage.service.url(`/#room=${ROOM}&name=nobody`));
@@ -51,6 +69,10 @@ scenario('without SPEAK one hears the others and is not heard', {}, async (stage
     assert.equal((await bob.look()).notice, 'microphone-forbidden');
     return true;
   });
+  // Pictures need a right too. Once that is known nothing is opened any more, and it is told again.
+  await bob.press('Start camera');
+  await bob.press('No sharing');
+  await eventually('bob is told that he may not share his screen', () => bob.page.$('[data-notice=screen-forbidden]'));
   await bob.hears(alice);
   await alice.sees('alice', 'bob');
   await alice.hears();

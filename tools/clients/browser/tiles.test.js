@@ -48,6 +48,18 @@ scenario('a tab that is shared by the browser itself is seen and heard', {}, asy
   for (const viewer of [bob, carol]) await viewer.reads();
 });
 
+scenario('a second screen is in view beside the first', {}, async (stage) => {
+  const alice = await stage.join('alice', ROOM);
+  const bob = await stage.join('bob', ROOM);
+  const viewers = [await stage.join('carol', ROOM), await stage.join('dave', ROOM, 'firefox')];
+  for (const { page } of viewers) await page.setViewport({ width: 1280, height: 800 });
+  for (const shown of [[alice], [alice, bob]]) {
+    await shown.at(-1).shareScreen();
+    for (const viewer of viewers) await viewer.seesWholeScreensOf(...shown);
+  }
+  for (const viewer of viewers) await viewer.reads(alice, bob);
+});
+
 async function everyoneReads(people) {
   for (const person of people) await person.reads(...people.filter((other) => other !== person));
 }

@@ -73,9 +73,15 @@ test('two who join as the example says receive each other until they leave', asy
   });
 
   bob.call.leave();
-  await eventually('bob has left', () => alice.seen.ended === 1 && bob.seen.end === 1000);
+  // What was asked meanwhile fails with the connection. That it has ended is no news to who ended it.
+  await assert.rejects(bob.call.request('ping'), { code: 1000 });
+  assert.equal(bob.seen.end, null);
+  await eventually('bob has left', () => alice.seen.ended === 1);
   await assert.rejects(alice.call.request('leave', { channelId: 'elsewhere' }), { code: 'not_joined' });
-  alice.call.leave();
+
+  const elsewhere = await join('alice');
+  await eventually('alice is told that the call has ended here', () => alice.seen.end === 4014);
+  elsewhere.call.leave();
 });
 
 test('who may not join is told why', async () => {

@@ -3,11 +3,11 @@
 
 import { CallFailed, isPassing, judgeFault, lastingFault, type CallFault } from './fault';
 import { ConnectionEnded, RequestRefused, Signaling } from './signaling';
-import type { Push } from './protocol';
+import type { Push, Source } from './protocol';
 import { Media } from './media';
 import { Playback } from './playback';
 import { Publisher } from './publisher';
-import { Room, type PictureSource, type Stream } from './room';
+import { Room, type Stream } from './room';
 import { SpeechMeter } from './speech';
 
 /** How a call is doing. */
@@ -22,9 +22,9 @@ export interface CallOptions {
   codec: string | null;
 }
 
-const PICTURE_SOURCES: PictureSource[] = ['camera', 'screen'];
+const OWN_SOURCES: Source[] = ['mic', 'camera', 'screen'];
 
-/** The pauses before one try to come back and the next; after the last the service counts as gone. */
+/** The pauses before one try to come back and the next; after the last, a minute in all, the service counts as gone. */
 const RETRY_PAUSES_MS = [500, 1_000, 2_000, 4_000, 8_000, 15_000, 15_000, 15_000];
 /** An interrupted path may heal by itself, since ICE checks go on. After this it is made anew. */
 const INTERRUPTED_MAX_MS = 8_000;
@@ -151,7 +151,7 @@ export class Call {
     const { channelId } = this;
     const joined = await signaling.request('join', { channelId, rtpCapabilities: media.rtpCapabilities });
     this.room.enter(userId, joined.participants);
-    this.#showOwnPictures();
+    this.#showOwn();
     if (this.#muted || this.#deafened) await this.#tellState();
     await media.open();
     this.#setPhase('connected');
@@ -218,7 +218,7 @@ export class Call {
   }
 
   #onPublisherChange(): void {
-    if (this.#phase !== 'connected') return this.#showOwnPictures();
+    if (this.#phase !== 'connected') return this.#showOwn();
     const microphone = this.publisher.trackOf('mic');
     if (microphone) this.#speech.watch(this.#userId, microphone);
     else this.#speech.forget(this.#userId);
@@ -227,16 +227,16 @@ export class Call {
     const isToBeTold = sending !== 'no' && this.#cameraTold !== 'no' && this.#cameraTold !== sending;
     this.#cameraTold = sending;
     if (isToBeTold) void this.#tellState();
-    this.#showOwnPictures();
+    this.#showOwn();
   }
 
-  /** What this user sees of itself is what is open. */
-  #showOwnPictures(): void {
+  /** What this user is shown of itself is what is open. */
+  #showOwn(): void {
     const self = this.room.find(this.#userId);
-    for (const source of PICTURE_SOURCES) {
+    for (const source of OWN_SOURCES) {
       const track = this.publisher.trackOf(source);
-      if (track) self?.previews.set(source, track);
-      else self?.previews.delete(source);
+      if (track) self?.own.set(source, track);
+      else self?.own.delete(source);
     }
     this.onChange();
   }

@@ -5,6 +5,8 @@ export interface Link {
   room: string;
   name: string;
   token: string | null;
+  /** The token is none that a service can have made: it names nobody. */
+  isBroken: boolean;
   /** The codec that pictures are to be sent in, such as `av1`; one that is not known here or there counts as none. */
   codec: string | null;
 }
@@ -24,16 +26,18 @@ export const ID_LENGTH_MAX = 64;
 export function readLink(hash: string): Link {
   const fields = new URLSearchParams(hash.replace(/^#/, ''));
   const token = fields.get('token') || null;
+  const userId = token === null ? null : readUserId(token);
   return {
     room: toId(fields.get('room') ?? ''),
-    name: (token && readUserId(token)) || toId(fields.get('name') ?? ''),
+    name: userId ?? toId(fields.get('name') ?? ''),
     token,
+    isBroken: token !== null && userId === null,
     codec: fields.get('codec')?.toLowerCase() || null,
   };
 }
 
 /**
- * Turns what a person types into an id that the service accepts (letters, digits, `_`, `-`, `.`): "Ayşe Işık" becomes
+ * Turns what a person types into an id that the service accepts (letters, digits, `_`, `-`, `.`): "Ayşe Işık 🙂" becomes
  * "Ayse-Isik". May be empty.
  */
 export function toId(text: string): string {
@@ -42,10 +46,11 @@ export function toId(text: string): string {
     .replace(/[\u0300-\u036f]/g, '')
     .replace(/ı/g, 'i')
     .replace(/ß/g, 'ss')
+    .replace(/[^A-Za-z0-9_.\s-]/g, '')
     .trim()
-    .replace(/\s+/g, '-')
-    .replace(/[^A-Za-z0-9_.-]/g, '')
-    .slice(0, ID_LENGTH_MAX);
+    .slice(0, ID_LENGTH_MAX)
+    .trimEnd()
+    .replace(/\s+/g, '-');
 }
 
 /** Whose token it is, as far as it can be read here; only the service can tell whether it is good. */
@@ -61,8 +66,12 @@ export function readUserId(token: string): string | null {
   }
 }
 
-/** Asks a service in development mode for a token. Throws `TokenMissing` where there is no such thing. */
-export async function fetchDevelopmentToken(userId: string): Promise<string> {
+/**
+ * Asks a service in development mode for a token. Throws `TokenMissing` where there is no such thing. Services give them
+ * on loopback alone, so that a page of another host asks for none.
+ */
+export async function fetchDevelopmentToken(userId: string, hostname: string): Promise<string> {
+  if (!/^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname)) throw new TokenMissing();
   const response = await fetch('/dev/token', {
     method: 'POST',
     headers: { 'content-type': 'application/json' },

@@ -1,8 +1,9 @@
 // The page: shows the entrance, then the call, then the entrance again.
 
 import { Call } from './call';
-import { fetchDevelopmentToken, readLink } from './entrance';
+import { fetchDevelopmentToken, readLink, type Link } from './entrance';
 import { CallFailed, type CallFault } from './fault';
+import { addressOf, recall, remember } from './memory';
 import { CALL_SENTENCES } from './sentences';
 import { CallView } from './view/call-view';
 import { announce } from './view/element';
@@ -16,7 +17,12 @@ showEntrance();
 addEventListener('hashchange', () => {
   if (!call) showEntrance();
 });
-addEventListener('keydown', (event) => callView?.handleKey(event));
+addEventListener('keydown', (event) => {
+  document.documentElement.dataset.input = 'keyboard';
+  callView?.handleKey(event);
+});
+// A button that gets the focus after a click shows no ring; browsers themselves can't tell why it got it.
+addEventListener('pointerdown', () => (document.documentElement.dataset.input = 'pointer'));
 addEventListener('pagehide', () => call?.leave());
 // The browser may keep a page that was left, and show it again as it was; its call has ended.
 addEventListener('pageshow', (event) => {
@@ -28,7 +34,7 @@ function showEntrance(fault?: CallFault): void {
   callView = null;
   document.title = 'Voice';
   const view = new EntranceView({
-    link: readLink(location.hash),
+    link: readOwnLink(),
     fault: fault && { kind: fault, sentence: CALL_SENTENCES[fault] },
     onJoin: (name, room) => void join(view, name, room),
   });
@@ -38,13 +44,15 @@ function showEntrance(fault?: CallFault): void {
 
 async function join(view: EntranceView, userId: string, channelId: string): Promise<void> {
   view.setBusy();
-  const { token, codec } = readLink(location.hash);
-  remember(userId, channelId);
+  const { token, codec } = readOwnLink();
+  if (remember({ room: channelId, name: userId, token })) {
+    history.replaceState(null, '', addressOf(location.hash, channelId));
+  }
   const joining = new Call({
     userId,
     channelId,
     codec,
-    token: () => (token === null ? fetchDevelopmentToken(userId) : Promise.resolve(token)),
+    token: () => (token === null ? fetchDevelopmentToken(userId, location.hostname) : Promise.resolve(token)),
   });
   try {
     await joining.join();
@@ -70,10 +78,7 @@ function showCall(joined: Call): void {
   view.focus();
 }
 
-/** Keeps name and room in the address, so that a reload asks for neither again. */
-function remember(name: string, room: string): void {
-  const fields = new URLSearchParams(location.hash.slice(1));
-  fields.set('room', room);
-  fields.set('name', name);
-  history.replaceState(null, '', `#${fields}`);
+/** What the address says, with what this tab remembers. */
+function readOwnLink(): Link {
+  return recall(readLink(location.hash));
 }

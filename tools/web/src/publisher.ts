@@ -6,6 +6,13 @@ import { ConnectionEnded, RequestRefused } from './signaling';
 import type { Media } from './media';
 import type { Settings, Source } from './protocol';
 
+/** A right covers several sources: pictures are allowed or forbidden together. */
+const SAME_RIGHT: Record<CaptureSource, CaptureSource[]> = {
+  mic: ['mic'],
+  camera: ['camera', 'screen'],
+  screen: ['camera', 'screen'],
+};
+
 /** Whether a source is sent; while it is opening, the browser may be asking the user. */
 export type Activity = 'off' | 'opening' | 'on';
 
@@ -17,6 +24,8 @@ export class Publisher {
   readonly #tracks = new Map<Source, MediaStreamTrack>();
   readonly #opening = new Set<CaptureSource>();
   readonly #faults = new Map<CaptureSource, CaptureFault>();
+  /** What the service has refused since the room was joined: asking for a device again would be in vain. */
+  readonly #forbidden = new Set<CaptureSource>();
   #media: Media | null = null;
   #settings: Settings = {};
   #muted = false;
@@ -39,14 +48,28 @@ export class Publisher {
     return this.#faults.get(source) ?? null;
   }
 
+  /** Whether the service has said that this user has no right to a source. */
+  isForbidden(source: CaptureSource): boolean {
+    return this.#forbidden.has(source);
+  }
+
+  /** Whether the service has taken a source, rather than that it is open here only. */
+  isSent(source: Source): boolean {
+    return this.#media?.sendingOf(source) === 'yes';
+  }
+
   trackOf(source: Source): MediaStreamTrack | undefined {
     return this.#tracks.get(source);
   }
 
-  /** Opens a source, if it is not open yet, and sends it. */
+  /** Opens a source, if it is not open yet, and sends it. What is forbidden is only told so. */
   async start(source: CaptureSource): Promise<void> {
     if (this.#opening.has(source)) return;
     this.#faults.delete(source);
+    if (this.#forbidden.has(source)) {
+      this.#faults.set(source, 'forbidden');
+      return this.onChange();
+    }
     if (!this.#tracks.has(source)) {
       this.#opening.add(source);
       this.onChange();
@@ -81,8 +104,9 @@ export class Publisher {
     this.onChange();
   }
 
-  /** Sends everything that is open over a new connection. */
+  /** Sends everything that is open over a new connection, on which the rights may be others. */
   attach(media: Media, settings: Settings): void {
+    this.#forbidden.clear();
     this.#media = media;
     this.#settings = settings;
     for (const source of ['mic', 'camera', 'screen'] as const) void this.#settle(source);
@@ -157,6 +181,7 @@ export class Publisher {
     this.#release(source);
     // A screen without its sound is still worth showing.
     if (source === 'screenAudio') return;
+    if (isForbidden) for (const same of SAME_RIGHT[source]) this.#forbidden.add(same);
     this.#faults.set(source, isForbidden ? 'forbidden' : 'failed');
     void this.#settle(source);
   }

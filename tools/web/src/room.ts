@@ -30,14 +30,19 @@ export interface Participant {
   state: UserState;
   speaking: boolean;
   streams: Map<string, Stream>;
-  /** What the user sees of itself. Those of the others are in their streams. */
-  previews: Map<PictureSource, MediaStreamTrack>;
+  /** What the user has opened itself. What the others send is in their streams. */
+  own: Map<Source, MediaStreamTrack>;
+}
+
+/** Whether someone has no voice in the room at all, be it for want of a microphone or of the right to it. */
+export function isVoiceless({ isSelf, streams, own }: Participant): boolean {
+  return isSelf ? !own.has('mic') : ![...streams.values()].some(({ source }) => source === 'mic');
 }
 
 /** What is to be seen of someone; null where the picture is off, resting or not sent at all. */
-export function shownOf({ isSelf, state, streams, previews }: Participant, source: PictureSource): Shown | null {
+export function shownOf({ isSelf, state, streams, own }: Participant, source: PictureSource): Shown | null {
   if (isSelf) {
-    const track = previews.get(source);
+    const track = own.get(source);
     return track ? { track, isRefused: false } : null;
   }
   if (!state[source === 'camera' ? 'videoEnabled' : 'screenSharing']) return null;
@@ -128,7 +133,7 @@ export class Room {
   #add(userId: string, isSelf: boolean): Participant {
     const state = { ...INITIAL_STATE };
     const participant: Participant = {
-      userId, isSelf, state, speaking: false, streams: new Map(), previews: new Map(),
+      userId, isSelf, state, speaking: false, streams: new Map(), own: new Map(),
     };
     this.participants.set(userId, participant);
     return participant;

@@ -142,9 +142,19 @@ export const CAPTURE_SENTENCES: Record<CaptureSource, Record<CaptureFault, Sente
 
 export const NAME_MISSING = 'Type a name: letters, digits, dots, dashes and underscores count.';
 export const ROOM_MISSING = 'Type a room: letters, digits, dots, dashes and underscores count.';
+export const LINK_BROKEN: Sentence = {
+  title: 'This link is broken.',
+  text: 'Its token can’t be read. Open it once more, whole, as it was given to you, or ask for a new one.',
+};
 export const CONNECTION_LOST: Sentence = {
   title: 'The connection is lost.',
-  text: 'This page comes back by itself as soon as it can. What you have switched on or off stays so.',
+  text:
+    'This page tries to come back for about a minute, with everything on or off as you have it. If it can’t, the call ' +
+    'ends, and you can join again.',
+};
+export const COPYING_REFUSED: Sentence = {
+  title: 'The browser does not let this page copy.',
+  text: 'Select the link and copy it yourself.',
 };
 export const PLAYBACK_BLOCKED: Sentence = {
   title: 'Your browser is holding the sound back.',

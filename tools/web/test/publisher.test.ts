@@ -179,6 +179,29 @@ test('what the service forbids is closed again; without the right to a screen it
   assert.deepEqual(connection.log, ['send screen']);
 });
 
+test('what was forbidden once is not opened again until the next join, and pictures are forbidden together', async () => {
+  const publisher = new Publisher(null);
+  const connection = attach(publisher);
+  connection.refusal = new RequestRefused('produce', 'forbidden', '');
+  browserGives([new Track('video')]);
+  await publisher.start('camera');
+  publisher.forgive('camera');
+  browserGives('UnexpectedError');
+  for (const source of ['camera', 'screen'] as const) {
+    assert.equal(publisher.isForbidden(source), true);
+    await publisher.start(source);
+    assert.equal(publisher.faultOf(source), 'forbidden');
+  }
+  assert.equal(publisher.isForbidden('mic'), false);
+  assert.deepEqual(connection.log, ['send camera']);
+
+  const next = attach(publisher);
+  const screen = new Track('video');
+  browserGives([screen]);
+  await publisher.start('screen');
+  assert.equal(next.sent.get('screen'), screen);
+});
+
 test('what is open outlives its connection and is sent over the next one', async () => {
   const publisher = new Publisher(null);
   const lost = attach(publisher);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { INITIAL_STATE } from '../src/protocol';
-import { Room, shownOf, type Stream } from '../src/room';
+import { isVoiceless, Room, shownOf, type Stream } from '../src/room';
 
 function roomWithBob(): { room: Room; ended: string[] } {
   const room = new Room();
@@ -72,6 +72,18 @@ test('a change of state changes what it names and nothing else', () => {
   assert.equal(room.participants.size, 2);
 });
 
+test('who sends no microphone has no voice; of the user what is open counts', () => {
+  const { room } = roomWithBob();
+  const [alice, bob] = [room.find('alice'), room.find('bob')];
+  assert.ok(alice && bob);
+  assert.deepEqual([isVoiceless(alice), isVoiceless(bob)], [true, true]);
+  alice.own.set('mic', { kind: 'audio' } as MediaStreamTrack);
+  room.handlePush({ ...VOICE, producerId: 'p2', source: 'screenAudio' });
+  assert.deepEqual([isVoiceless(alice), isVoiceless(bob)], [false, true]);
+  room.handlePush(VOICE);
+  assert.equal(isVoiceless(bob), false);
+});
+
 test('when the connection is gone everyone is still shown, and nothing is received', () => {
   const { room, ended } = roomWithBob();
   room.handlePush(VOICE);
@@ -124,6 +136,6 @@ test('what a user sends itself is seen as it is, whatever the service knows of i
   const alice = room.find('alice');
   assert.ok(alice);
   assert.equal(shownOf(alice, 'screen'), null);
-  alice.previews.set('screen', TRACK);
+  alice.own.set('screen', TRACK);
   assert.equal(shownOf(alice, 'screen')?.track, TRACK);
 });

@@ -1,13 +1,12 @@
 // The room: how the connection is, who is here and what they show, and the controls.
 
+import { Announcements } from '../announcements';
 import type { Call, Phase } from '../call';
 import { Controls } from './controls';
-import { element, icon } from './element';
+import { copyButton } from './copy-button';
+import { announce, element } from './element';
 import { Notices } from './notices';
 import { Stage } from './stage';
-
-/** How long the copy button says that it has copied. */
-const COPIED_MS = 2_000;
 
 const CONNECTION_TEXTS: Record<Phase, string> = {
   connecting: 'Connecting…',
@@ -22,6 +21,7 @@ export class CallView {
   readonly #controls: Controls;
   readonly #notices: Notices;
   readonly #stage: Stage;
+  readonly #announcements = new Announcements();
   readonly #count = element('span', { class: 'quiet count' });
   readonly #connection = element('span', { class: 'connection', role: 'status' });
 
@@ -29,7 +29,8 @@ export class CallView {
     this.#call = call;
     this.#controls = new Controls(call, onLeave);
     this.#notices = new Notices(call);
-    this.#stage = new Stage(copyButton(call.channelId));
+    const copy = () => copyButton(call.channelId, (link) => this.#notices.offerLink(link));
+    this.#stage = new Stage(copy());
     this.root = element(
       'div',
       { class: 'call', 'data-view': 'call' },
@@ -40,7 +41,7 @@ export class CallView {
         element('h1', { title: call.channelId }, call.channelId),
         this.#count,
         this.#connection,
-        copyButton(call.channelId),
+        copy(),
       ),
       element('main', { class: 'call-main' }, this.#notices.root, this.#stage.root),
       this.#controls.root,
@@ -58,7 +59,7 @@ export class CallView {
 
   /** Brings the page up to what the call says now. */
   update(): void {
-    const { connection, room } = this.#call;
+    const { connection, publisher, room } = this.#call;
     // The entrance takes over and tells why.
     if (connection === 'ended') return;
     const hadFocus = this.root.contains(document.activeElement);
@@ -68,6 +69,9 @@ export class CallView {
     this.#stage.update(room.participants);
     this.#controls.update();
     this.#notices.update();
+    if (connection !== 'reconnecting') {
+      announce(...this.#announcements.next(room.participants, publisher.isSent('screen')));
+    }
     // What had the focus may be gone, a notice that was dismissed for example; the keyboard is not to start over.
     if (hadFocus && !this.root.contains(document.activeElement)) this.focus();
   }
@@ -78,24 +82,4 @@ export class CallView {
     this.#connection.textContent = CONNECTION_TEXTS[state];
     this.root.dataset.connection = state;
   }
-}
-
-/** A button that copies the room's link. */
-function copyButton(room: string): HTMLButtonElement {
-  const button = element('button', { type: 'button', class: 'button copy', click: () => void copyLink(button, room) });
-  button.append(icon('link'), element('span', {}, 'Copy link'));
-  return button;
-}
-
-/** Copies the room's link without the token: that is for one person only. */
-async function copyLink(button: HTMLButtonElement, room: string): Promise<void> {
-  const label = button.querySelector('span');
-  if (!label) return;
-  try {
-    await navigator.clipboard.writeText(`${location.origin}/#room=${encodeURIComponent(room)}`);
-    label.textContent = 'Copied';
-  } catch {
-    label.textContent = 'Copying is not allowed';
-  }
-  setTimeout(() => (label.textContent = 'Copy link'), COPIED_MS);
 }

@@ -40,6 +40,7 @@ export class Controls {
   /** Keys work anywhere on the page, as long as nothing else wants them. */
   handleKey(event: KeyboardEvent): void {
     if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+    if (event.target instanceof HTMLInputElement) return;
     const button = { m: this.#mute, d: this.#deafen, c: this.#camera, s: this.#screen }[event.key.toLowerCase()];
     if (!button?.hidden) button?.click();
   }
@@ -48,22 +49,29 @@ export class Controls {
     const { muted, deafened, publisher } = this.#call;
     const microphoneFault = publisher.faultOf('mic');
     const isSilent = muted || microphoneFault !== null;
-    dress(this.#mute, isSilent ? 'microphoneOff' : 'microphone', muteLabel(muted, microphoneFault !== null));
-    this.#mute.disabled = microphoneFault === 'forbidden';
+    const isMissing = microphoneFault !== null;
+    const muteIcon = muted ? 'microphoneOff' : 'microphone';
+    dress(this.#mute, isMissing ? 'microphoneMissing' : muteIcon, muteLabel(muted, isMissing));
+    this.#mute.disabled = publisher.isForbidden('mic');
     this.#mute.setAttribute('aria-pressed', String(isSilent));
     dress(this.#deafen, deafened ? 'headphonesOff' : 'headphones', deafened ? 'Undeafen' : 'Deafen');
     this.#deafen.setAttribute('aria-pressed', String(deafened));
     const camera = publisher.activityOf('camera');
-    const cameraLabel = { off: 'Start camera', opening: 'Starting…', on: 'Stop camera' }[camera];
+    const cameraOff = publisher.isForbidden('camera') ? 'No camera' : 'Start camera';
+    const cameraLabel = { off: cameraOff, opening: 'Starting…', on: 'Stop camera' }[camera];
     dress(this.#camera, camera === 'on' ? 'camera' : 'cameraOff', cameraLabel);
     this.#camera.dataset.activity = camera;
     const screen = publisher.activityOf('screen');
-    const screenLabel = { off: 'Share screen', opening: 'Choosing…', on: 'Stop sharing' }[screen];
-    dress(this.#screen, screen === 'on' ? 'screenOff' : 'screen', screenLabel);
+    const isScreenForbidden = publisher.isForbidden('screen');
+    const screenOff = isScreenForbidden ? 'No sharing' : 'Share screen';
+    const screenLabel = { off: screenOff, opening: 'Choose…', on: 'Stop sharing' }[screen];
+    dress(this.#screen, screen === 'on' || isScreenForbidden ? 'screenOff' : 'screen', screenLabel);
     this.#screen.dataset.activity = screen;
-    // Disabled buttons lose the focus; these come back in a moment, so they keep it.
-    for (const button of [this.#camera, this.#screen]) {
+    for (const [button, source] of [[this.#camera, 'camera'], [this.#screen, 'screen']] as const) {
+      // Disabled buttons lose the focus; these come back in a moment, so they keep it.
       button.setAttribute('aria-busy', String(button.dataset.activity === 'opening'));
+      // Pressed all the same, it tells once more why not.
+      button.dataset.forbidden = String(publisher.isForbidden(source));
     }
   }
 
@@ -93,5 +101,7 @@ function control(key: string, click: () => void): HTMLButtonElement {
 function dress(button: HTMLButtonElement, name: IconName, label: string): void {
   if (button.dataset.label === label) return;
   button.dataset.label = label;
+  const key = button.getAttribute('aria-keyshortcuts');
+  button.title = key ? `${label} (${key.toUpperCase()})` : label;
   button.replaceChildren(icon(name), element('span', {}, label));
 }

@@ -1,7 +1,7 @@
 // The door: a name, a room, and what went wrong the last time.
 
 import { ID_LENGTH_MAX, toId, type Link } from '../entrance';
-import { NAME_MISSING, ROOM_MISSING, type Sentence } from '../sentences';
+import { LINK_BROKEN, NAME_MISSING, ROOM_MISSING, type Sentence } from '../sentences';
 import { element } from './element';
 import { notice } from './notice';
 
@@ -21,9 +21,19 @@ export class EntranceView {
   constructor({ link, fault, onJoin }: EntranceOptions) {
     this.#name = input('name', link.name, 'nickname');
     // A token says whose it is; another name would be refused.
-    this.#name.readOnly = link.token !== null && link.name !== '';
+    this.#name.readOnly = link.token !== null;
     this.#room = input('room', link.room, 'off');
     this.#button = element('button', { type: 'submit', class: 'button primary wide' }, 'Join the room');
+    tellId(this.#name, (id) => `You will be called ${id}.`);
+    tellId(this.#room, (id) => `The room is ${id}.`);
+    // Nothing that could be typed would mend it.
+    const toFill = link.isBroken
+      ? [notice('linkBroken', LINK_BROKEN)]
+      : [
+          field('Your name', this.#name, this.#name.readOnly ? 'Your token says who you are.' : ''),
+          field('Room', this.#room, ''),
+          this.#button,
+        ];
     const form = element(
       'form',
       { class: 'card', novalidate: true },
@@ -31,9 +41,7 @@ export class EntranceView {
       element('h1', {}, 'Join a room and talk'),
       element('p', { class: 'quiet' }, 'Everyone who opens the same room hears and sees each other.'),
       ...(fault ? [notice(fault.kind, fault.sentence)] : []),
-      field('Your name', this.#name, this.#name.readOnly ? 'Your token says who you are.' : ''),
-      field('Room', this.#room, ''),
-      this.#button,
+      ...toFill,
     );
     form.addEventListener('submit', (event) => {
       event.preventDefault();
@@ -81,14 +89,28 @@ function field(label: string, control: HTMLInputElement, hint: string): HTMLElem
     { class: 'field' },
     element('label', { for: control.id }, label),
     control,
-    element('p', { id: `${control.id}-hint`, class: 'hint' }, hint),
+    element('p', { id: `${control.id}-hint`, class: 'hint', 'aria-live': 'polite' }, hint),
   );
+}
+
+/** Says below a field what becomes of what is typed there, where the service takes it in another form only. */
+function tellId(control: HTMLInputElement, sentence: (id: string) => string): void {
+  control.addEventListener('input', () => {
+    const id = toId(control.value);
+    show(control, '');
+    tell(control, id !== '' && id !== control.value ? sentence(id) : '');
+  });
 }
 
 /** Shows what is wrong with a field, or that nothing is; tells whether it is good. */
 function show(control: HTMLInputElement, fault: string): boolean {
   control.setAttribute('aria-invalid', String(fault !== ''));
-  const hint = document.getElementById(`${control.id}-hint`);
-  if (hint) hint.textContent = fault;
+  tell(control, fault);
   return fault === '';
+}
+
+/** Puts words below a field. */
+function tell(control: HTMLInputElement, words: string): void {
+  const hint = document.getElementById(`${control.id}-hint`);
+  if (hint) hint.textContent = words;
 }

@@ -8,12 +8,16 @@ export interface NoticeAction {
   run: () => void;
 }
 
-/** Makes a notice. `kind` names it for style and for tests. */
-export function notice(kind: string, { title, text }: Sentence, ...actions: NoticeAction[]): HTMLElement {
+/** Makes a notice. `kind` names it for style and for tests; `extras` are buttons and whatever else stands below. */
+export function notice(kind: string, { title, text }: Sentence, ...extras: (NoticeAction | HTMLElement)[]): HTMLElement {
   return element(
     'div',
     { class: 'notice', role: 'alert', 'data-notice': kind },
     element('div', {}, element('strong', {}, title), ' ', text),
-    ...actions.map(({ label, run }) => element('button', { type: 'button', class: 'button', click: run }, label)),
+    ...extras.map((extra) => (extra instanceof HTMLElement ? extra : button(extra))),
   );
+}
+
+function button({ label, run }: NoticeAction): HTMLElement {
+  return element('button', { type: 'button', class: 'button', click: run }, label);
 }

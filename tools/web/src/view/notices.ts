@@ -2,7 +2,7 @@
 
 import type { Call } from '../call';
 import type { CaptureFault, CaptureSource } from '../capture';
-import { CAPTURE_SENTENCES, CONNECTION_LOST, PLAYBACK_BLOCKED } from '../sentences';
+import { CAPTURE_SENTENCES, CONNECTION_LOST, COPYING_REFUSED, PLAYBACK_BLOCKED } from '../sentences';
 import { element } from './element';
 import { notice } from './notice';
 
@@ -20,9 +20,18 @@ export class Notices {
   readonly root = element('div', { class: 'notices' });
   readonly #call: Call;
   #shown = '';
+  /** To be copied by hand. */
+  #link: string | null = null;
 
   constructor(call: Call) {
     this.#call = call;
+  }
+
+  /** Shows a link that the browser did not let be copied. */
+  offerLink(link: string): void {
+    this.#link = link;
+    this.update();
+    this.root.querySelector('input')?.select();
   }
 
   update(): void {
@@ -30,7 +39,7 @@ export class Notices {
     const isLost = connection === 'reconnecting';
     const faults = SOURCES.map(([source]) => publisher.faultOf(source));
     // A notice that stays is left alone: made anew, it would be spoken again.
-    const shown = [isLost, isPlaybackBlocked, ...faults].join();
+    const shown = [isLost, isPlaybackBlocked, this.#link, ...faults].join();
     if (shown === this.#shown) return;
     this.#shown = shown;
     const unblock = { label: 'Play the sound', run: () => void this.#call.unblockPlayback() };
@@ -41,7 +50,18 @@ export class Notices {
         const fault = faults[index];
         return fault ? [this.#captureNotice(source, name, fault)] : [];
       }),
+      ...(this.#link === null ? [] : [this.#linkNotice(this.#link)]),
     );
+  }
+
+  #linkNotice(link: string): HTMLElement {
+    const field = element('input', { class: 'link', value: link, readonly: true, 'aria-label': 'Link of the room' });
+    field.addEventListener('focus', () => field.select());
+    const dismiss = () => {
+      this.#link = null;
+      this.#call.onChange();
+    };
+    return notice('copyingRefused', COPYING_REFUSED, field, { label: 'Dismiss', run: dismiss });
   }
 
   #captureNotice(source: CaptureSource, name: string, fault: CaptureFault): HTMLElement {

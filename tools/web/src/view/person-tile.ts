@@ -1,6 +1,6 @@
 // One person in the room: the camera's picture, or else initials; the name, and what they are doing.
 
-import { shownOf, type Participant } from '../room';
+import { isVoiceless, shownOf, type Participant } from '../room';
 import { element, icon } from './element';
 import { Picture } from './picture';
 
@@ -37,15 +37,17 @@ export class PersonTile {
     const { state, speaking } = participant;
     const muted = state.muted || state.serverMuted;
     const deafened = state.deafened || state.serverDeafened;
+    const voiceless = !muted && isVoiceless(participant);
     const status = statusOf(participant, muted, deafened);
     const { dataset } = this.root;
-    const next = { muted, deafened, speaking: speaking && !muted, status: status.kind };
+    const next = { muted, deafened, voiceless, speaking: speaking && !muted, status: status.kind };
     const isSame = Object.entries(next).every(([key, value]) => dataset[key] === String(value));
     if (isSame) return;
     for (const [key, value] of Object.entries(next)) dataset[key] = String(value);
     this.#status.textContent = status.text;
     this.#badges.replaceChildren(
       ...(muted ? [icon('microphoneOff')] : []),
+      ...(voiceless ? [icon('microphoneMissing')] : []),
       ...(deafened ? [icon('headphonesOff')] : []),
     );
   }
@@ -62,13 +64,14 @@ export class PersonTile {
 
 /** The one thing most worth saying of someone. */
 function statusOf(participant: Participant, muted: boolean, deafened: boolean): { kind: string; text: string } {
-  const voice = [...participant.streams.values()].find(({ source }) => source === 'mic');
   if (deafened) return { kind: 'deafened', text: muted ? 'Deafened and muted' : 'Deafened: hears nobody' };
   if (muted) return { kind: 'muted', text: 'Muted' };
   if (participant.speaking) return { kind: 'speaking', text: 'Speaking' };
+  if (isVoiceless(participant)) return { kind: 'listening', text: 'Only listening' };
+  const voice = [...participant.streams.values()].find(({ source }) => source === 'mic');
   const isFlowing = voice?.received === 'yes' && !voice.paused;
   if (participant.isSelf || isFlowing) return { kind: 'connected', text: 'Connected' };
-  return voice ? { kind: 'connecting', text: 'Connecting…' } : { kind: 'listening', text: 'Listening' };
+  return { kind: 'connecting', text: 'Connecting…' };
 }
 
 /** The first letters of the first two words, else the first two letters. */

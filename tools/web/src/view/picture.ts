@@ -8,7 +8,7 @@ import { element } from './element';
 export type PictureState = 'off' | 'waiting' | 'live' | 'refused';
 
 export class Picture {
-  /** Called when the state has changed of itself. */
+  /** Called when the state or the shape has changed of itself. */
   onChange: () => void = () => {};
 
   readonly root: HTMLVideoElement;
@@ -34,6 +34,12 @@ export class Picture {
 
   get state(): PictureState {
     return this.#state;
+  }
+
+  /** Width by height, to two digits: encodings of one picture are cut by a line or two. Null before the first frame. */
+  get shape(): number | null {
+    const { videoWidth, videoHeight } = this.root;
+    return videoWidth && videoHeight ? Math.round((videoWidth / videoHeight) * 100) / 100 : null;
   }
 
   /** Shows what there is to be seen, or nothing. */
@@ -79,6 +85,7 @@ export class Picture {
   /** Upright pictures are not cut to lying ones. */
   #onResize(): void {
     this.root.dataset.shape = this.root.videoHeight > this.root.videoWidth ? 'upright' : 'lying';
+    this.onChange();
   }
 
   #setState(state: PictureState): void {

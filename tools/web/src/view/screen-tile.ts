@@ -1,10 +1,14 @@
 // A shared screen, whole and never cut, with a way to see it as large as the display.
 
+import { SCREEN_SHAPE_USUAL } from '../layout';
 import { shownOf, type Participant } from '../room';
 import { element, icon } from './element';
 import { Picture, type PictureState } from './picture';
 
 export class ScreenTile {
+  /** Called when the shape may have changed of itself. */
+  onReshape: () => void = () => {};
+
   readonly root: HTMLElement;
   readonly #userId: string;
   readonly #picture: Picture;
@@ -15,7 +19,10 @@ export class ScreenTile {
     this.#userId = userId;
     const name = isSelf ? 'Your screen' : `Screen of ${userId}`;
     this.#picture = new Picture(userId, 'screen', name);
-    this.#picture.onChange = () => this.#showState();
+    this.#picture.onChange = () => {
+      this.#showState();
+      this.onReshape();
+    };
     this.#enlarge = element(
       'button',
       { type: 'button', class: 'button enlarge', title: 'Full size', click: () => void this.#toggleSize() },
@@ -32,6 +39,11 @@ export class ScreenTile {
       element('div', { class: 'tile-media' }, icon('screen'), this.#hint, this.#picture.root),
       line,
     );
+  }
+
+  /** Width by height of what is shown. */
+  get shape(): number {
+    return this.#picture.shape ?? SCREEN_SHAPE_USUAL;
   }
 
   update(participant: Participant): void {

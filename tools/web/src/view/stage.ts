@@ -2,7 +2,7 @@
 
 import { arrange, GAP_PX, SCREEN_BAR_PX } from '../layout';
 import { shownOf, type Participant } from '../room';
-import { announce, element, icon } from './element';
+import { element, icon } from './element';
 import { PersonTile } from './person-tile';
 import { ScreenTile } from './screen-tile';
 
@@ -16,13 +16,13 @@ export class Stage {
   #arrangedFor = '';
 
   /** `copyButton` stands where somebody who is alone looks for it. */
-  constructor(copyButton: HTMLButtonElement) {
+  constructor(copyButton: HTMLElement) {
     this.#invitation = element(
       'li',
       { class: 'invitation' },
       icon('people'),
       element('p', {}, element('strong', {}, 'Nobody else is here yet')),
-      element('p', { class: 'quiet' }, 'Send the link to whom you want to talk to.'),
+      element('p', { class: 'quiet' }, 'Send the link to whoever you want to talk to.'),
       copyButton,
     );
     this.root = element('div', { class: 'stage' }, this.#screens, this.#people);
@@ -44,7 +44,6 @@ export class Stage {
     for (const [userId, tile] of this.#personTiles) {
       if (participants.has(userId)) continue;
       remove(this.#personTiles, userId, tile);
-      announce(`${userId} has left`);
     }
     for (const participant of participants.values()) {
       let tile = this.#personTiles.get(participant.userId);
@@ -52,7 +51,6 @@ export class Stage {
         tile = new PersonTile(participant);
         this.#personTiles.set(participant.userId, tile);
         this.#people.append(tile.root);
-        if (!participant.isSelf) announce(`${participant.userId} is here`);
       }
       tile.update(participant);
     }
@@ -63,7 +61,6 @@ export class Stage {
       const participant = participants.get(userId);
       if (participant && shownOf(participant, 'screen')) continue;
       remove(this.#screenTiles, userId, tile);
-      announce(participant?.isSelf ? 'Your screen is no longer shared' : `${userId} has stopped sharing a screen`);
     }
     for (const participant of participants.values()) {
       const { userId, isSelf } = participant;
@@ -71,11 +68,11 @@ export class Stage {
       let tile = this.#screenTiles.get(userId);
       if (!tile) {
         tile = new ScreenTile(participant);
+        tile.onReshape = () => this.#arrange();
         this.#screenTiles.set(userId, tile);
         // One's own screen is in view already; it needs no stage.
         if (isSelf) this.#personTiles.get(userId)?.root.after(tile.root);
         else this.#screens.append(tile.root);
-        announce(isSelf ? 'Your screen is shared' : `${userId} shares a screen`);
       }
       tile.update(participant);
     }
@@ -83,22 +80,37 @@ export class Stage {
 
   /** Gives everything its size; nothing happens where nothing has changed. */
   #arrange(): void {
-    const area = { width: this.root.clientWidth, height: this.root.clientHeight };
+    // Measured from outside: a scrollbar of what stands there now says nothing of what comes.
+    const { width, height } = this.root.getBoundingClientRect();
+    const area = { width: Math.floor(width), height: Math.floor(height) };
     if (area.width === 0 || area.height === 0) return;
     const people = this.#people.childElementCount;
-    const screens = this.#screens.childElementCount;
-    const arrangedFor = [area.width, area.height, people, screens].join();
+    const onStage = [...this.#screenTiles.values()].filter(({ root }) => root.parentElement === this.#screens);
+    const shapes = onStage.map(({ shape }) => shape);
+    const arrangedFor = JSON.stringify([area, people, shapes]);
     if (arrangedFor === this.#arrangedFor) return;
     this.#arrangedFor = arrangedFor;
-    const { arrangement, person, screen, columnWidth } = arrange(area, people, screens);
+    const { arrangement, person, screen, columnWidth, scrolls } = arrange(area, people, shapes, this.#scrollbarPx());
     const { dataset, style } = this.root;
     dataset.arrangement = arrangement;
-    this.#screens.hidden = screens === 0;
+    dataset.scrolls = String(scrolls.stage);
+    this.#screens.dataset.scrolls = String(scrolls.screens);
+    this.#people.dataset.scrolls = String(scrolls.people);
+    this.#screens.hidden = shapes.length === 0;
     style.setProperty('--person-width', `${person.width}px`);
     style.setProperty('--person-height', `${person.height}px`);
     style.setProperty('--screen-width', `${screen.width}px`);
     style.setProperty('--screen-height', `${screen.height}px`);
     style.setProperty('--column-width', `${columnWidth}px`);
+  }
+
+  /** How much of a width a scrollbar takes here; nothing where it lies over what it scrolls. */
+  #scrollbarPx(): number {
+    const probe = element('div', { class: 'scrollbar-probe' });
+    this.root.append(probe);
+    const width = probe.offsetWidth - probe.clientWidth;
+    probe.remove();
+    return width;
   }
 }
 
