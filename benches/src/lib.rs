@@ -1,6 +1,8 @@
 //! Packets and keys that the benchmarks share. What is measured stands in `benches/`, one file a stage.
 #![allow(clippy::expect_used, reason = "a benchmark that cannot be set up is to fail where it stands")]
 
+pub mod limit;
+
 use bytes::Bytes;
 use engine::security::srtp::{SrtpMaster, SrtpProfile};
 use rtp::header::Header;
