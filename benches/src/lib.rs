@@ -2,6 +2,7 @@
 #![allow(clippy::expect_used, reason = "a benchmark that cannot be set up is to fail where it stands")]
 
 pub mod limit;
+pub mod rooms;
 
 use bytes::Bytes;
 use engine::security::srtp::{SrtpMaster, SrtpProfile};

@@ -258,8 +258,7 @@ struct Run {
 impl Run {
     fn new(options: &Options) -> Result<Self, LimitError> {
         let shape = Shape::new(options.rooms, options.members, options.speakers)?;
-        let needs_far_end = options.device == Device::Lo || options.pace.is_some();
-        let cpus = if needs_far_end { Some(Cpus::choose()?) } else { None };
+        let cpus = Cpus::choose()?;
         network::enter(options.device)?;
 
         let (input_socket, input) = network::input()?;
@@ -270,22 +269,21 @@ impl Run {
         let is_connected = |variant: &Variant| matches!(variant, Variant::Connected | Variant::ConnectedGso);
         let connected =
             if options.variants().iter().any(is_connected) { network::connect(&destinations)? } else { Vec::new() };
-        let far_end = match cpus {
-            Some(cpus) => {
-                let sinks = if options.device == Device::Lo { network::sinks()? } else { Vec::new() };
-                let idle = if options.pace.is_some() { Idle::Nap } else { Idle::Spin };
-                let far_end = FarEnd::start(cpus.far_end, sinks, network::open()?, input.clone(), idle)?;
-                core_affinity::set_for_current(cpus.forwarder);
-                Some(far_end)
-            }
-            None => None,
+        let far_end = if options.device == Device::Lo || options.pace.is_some() {
+            let cpu = cpus.far_end.ok_or(LimitError::Cpus)?;
+            let sinks = if options.device == Device::Lo { network::sinks()? } else { Vec::new() };
+            let idle = if options.pace.is_some() { Idle::Nap } else { Idle::Spin };
+            Some(FarEnd::start(cpu, sinks, network::open()?, input.clone(), idle)?)
+        } else {
+            None
         };
+        core_affinity::set_for_current(cpus.forwarder);
         let segments = Outgoing::segments_max(options.packet_len).min(options.batch());
         let sender = Sender::new(network::open()?, destinations, connected, options.packet_len, segments)?;
         Ok(Self {
             options: options.clone(),
             shape,
-            visits: Visits::new(shape, options.seed),
+            visits: Visits::new(shape.streams(), options.seed),
             forwarder: Forwarder::new(shape, input_socket, sender, segments)?,
             far_end,
             source: network::open()?,

@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use core_affinity::CoreId;
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -160,17 +161,16 @@ fn allow_descriptors(count: usize) -> Result<(), LimitError> {
 /// Which CPU is whose.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cpus {
-    pub(super) forwarder: core_affinity::CoreId,
-    pub(super) far_end: core_affinity::CoreId,
+    pub(super) forwarder: CoreId,
+    /// `None` where there is only one.
+    pub(super) far_end: Option<CoreId>,
 }
 
 impl Cpus {
     /// The first two that the process may use.
     pub(super) fn choose() -> Result<Self, LimitError> {
-        match core_affinity::get_core_ids().unwrap_or_default()[..] {
-            [forwarder, far_end, ..] => Ok(Self { forwarder, far_end }),
-            _ => Err(LimitError::Cpus),
-        }
+        let mut all = core_affinity::get_core_ids().unwrap_or_default().into_iter();
+        Ok(Self { forwarder: all.next().ok_or(LimitError::Cpus)?, far_end: all.next() })
     }
 }
 
