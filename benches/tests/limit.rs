@@ -1,5 +1,6 @@
 //! The limit as a program, with few packets: what is sent on loopback comes out, in every way to send and to run.
 
+#![allow(clippy::expect_used, reason = "a test that cannot go on is to fail where it stands")]
 use std::process::{Command, Output};
 
 use serde_json::Value;
@@ -8,7 +9,6 @@ fn limit(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_limit")).args(arguments).output().expect("the program runs")
 }
 
-/// Runs it one after another, because a run binds fixed ports.
 #[test]
 fn everything_sent_on_loopback_is_drained() {
     let small = ["--rooms", "3", "--members", "4", "--speakers", "2", "--rounds", "1", "--json"];

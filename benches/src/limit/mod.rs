@@ -265,13 +265,13 @@ impl Run {
         let burst = options.burst;
         let inputs = (COPIES_PER_SLICE / shape.copies()).clamp(*INPUTS.start(), *INPUTS.end());
         let inputs = inputs.min(network::queue_len(&input_socket)).max(burst) / burst * burst;
-        let destinations = network::destinations(options.device, shape.destinations());
+        let sinks = network::sinks(options.device)?;
+        let destinations = network::destinations(options.device, &sinks, shape.destinations());
         let is_connected = |variant: &Variant| matches!(variant, Variant::Connected | Variant::ConnectedGso);
         let connected =
             if options.variants().iter().any(is_connected) { network::connect(&destinations)? } else { Vec::new() };
         let far_end = if options.device == Device::Lo || options.pace.is_some() {
             let cpu = cpus.far_end.ok_or(LimitError::Cpus)?;
-            let sinks = if options.device == Device::Lo { network::sinks()? } else { Vec::new() };
             let idle = if options.pace.is_some() { Idle::Nap } else { Idle::Spin };
             Some(FarEnd::start(cpu, sinks, network::open()?, input.clone(), idle)?)
         } else {

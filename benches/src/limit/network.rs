@@ -27,11 +27,21 @@ pub enum Device {
     Ifb,
 }
 
-/// Ports that the copies on loopback are drained from: so many that the sender seldom meets the drain at a socket's lock.
-pub(super) const SINKS: u16 = 8;
+impl Device {
+    /// Its name, as it is asked for.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Lo => "lo",
+            Self::Ifb => "ifb",
+        }
+    }
+}
 
-/// The first of them.
-const SINK_PORT: u16 = 40_000;
+/// Sockets that the copies on loopback are drained from: so many that the sender seldom meets the drain at one's lock.
+const SINKS: usize = 8;
+
+/// Where copies go that nobody receives: the discard protocol's port (RFC 863).
+const DISCARD_PORT: u16 = 9;
 
 /// Bytes that a socket may hold: thousands of packets with all that the kernel keeps for each.
 const BUFFER_LEN: usize = 64 << 20;
@@ -72,32 +82,33 @@ pub(super) fn enter(device: Device) -> Result<(), LimitError> {
     )))
 }
 
-/// The address of each of `count` members.
-pub(super) fn destinations(device: Device, count: usize) -> Vec<SockAddr> {
+/// The address of each of `count` members. On loopback they share the ports of `sinks`.
+pub(super) fn destinations(device: Device, sinks: &[Socket], count: usize) -> Vec<SockAddr> {
     let base = match device {
         Device::Lo => Ipv4Addr::new(127, 1, 0, 1),
         Device::Ifb => Ipv4Addr::new(198, 18, 0, 1),
     };
-    let address = |member: usize| {
-        let ip = Ipv4Addr::from_bits(base.to_bits() + member as u32);
-        SocketAddr::from((ip, SINK_PORT + member as u16 % SINKS)).into()
-    };
-    (0..count).map(address).collect()
+    let port =
+        |sink: &Socket| sink.local_addr().ok().and_then(|address| address.as_socket()).map(|address| address.port());
+    let mut ports: Vec<u16> = sinks.iter().filter_map(port).collect();
+    if ports.is_empty() {
+        ports.push(DISCARD_PORT);
+    }
+    let ips = (base.to_bits()..).map(Ipv4Addr::from_bits);
+    ips.zip(ports.iter().cycle()).map(|(ip, port)| SocketAddr::from((ip, *port)).into()).take(count).collect()
 }
 
-/// The sockets that copies on loopback are drained from.
-pub(super) fn sinks() -> Result<Vec<Socket>, LimitError> {
-    (0..SINKS)
-        .map(|sink| {
-            let socket = open()?;
-            let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, SINK_PORT + sink));
-            socket.bind(&address.into()).map_err(|source| LimitError::Socket {
-                what: format!("binding {address}, where copies on loopback are drained (is another run under way?)"),
-                source,
-            })?;
-            Ok(socket)
-        })
-        .collect()
+/// The sockets that copies are drained from; none where the device frees them. Each has a port that is free.
+pub(super) fn sinks(device: Device) -> Result<Vec<Socket>, LimitError> {
+    let count = if device == Device::Lo { SINKS } else { 0 };
+    let bound = |_| {
+        let socket = open()?;
+        socket
+            .bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)).into())
+            .map_err(|source| LimitError::Socket { what: "a socket to drain".into(), source })?;
+        Ok(socket)
+    };
+    (0..count).map(bound).collect()
 }
 
 /// The socket that packets come in by, and its address.
@@ -181,13 +192,24 @@ mod tests {
     #[test]
     fn every_member_has_an_address_of_its_own_in_the_devices_network() {
         for (device, network) in [(Device::Lo, [127, 1]), (Device::Ifb, [198, 18])] {
-            let all = destinations(device, super::super::shape::DESTINATIONS_MAX);
-            let mut addresses: Vec<_> = all.iter().filter_map(SockAddr::as_socket_ipv4).collect();
-            assert!(addresses.iter().all(|address| address.ip().octets()[..2] == network));
-            assert!(addresses.iter().all(|address| (SINK_PORT..SINK_PORT + SINKS).contains(&address.port())));
-            addresses.sort_unstable();
-            addresses.dedup();
-            assert_eq!(addresses.len(), all.len());
+            let all = destinations(device, &sinks(device).unwrap(), super::super::shape::DESTINATIONS_MAX);
+            let mut ips: Vec<_> =
+                all.iter().filter_map(SockAddr::as_socket_ipv4).map(|address| *address.ip()).collect();
+            assert!(ips.iter().all(|ip| ip.octets()[..2] == network));
+            ips.sort_unstable();
+            ips.dedup();
+            assert_eq!((ips.len(), all.len()), (20_000, 20_000));
+        }
+    }
+
+    #[test]
+    fn members_on_loopback_share_the_sinks_evenly() {
+        let sinks = sinks(Device::Lo).unwrap();
+        let all = destinations(Device::Lo, &sinks, 10 * SINKS);
+        for sink in &sinks {
+            let port = sink.local_addr().unwrap().as_socket().unwrap().port();
+            let is_its = |address: &&SockAddr| address.as_socket().unwrap().port() == port;
+            assert_eq!(all.iter().filter(is_its).count(), 10);
         }
     }
 }

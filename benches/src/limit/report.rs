@@ -93,7 +93,7 @@ impl fmt::Display for Report {
             Some(pace) => write!(out, "every {pace:?}, gathered for {:?}", self.options.coalesce)?,
             None => write!(out, "free-running")?,
         }
-        write!(out, "; {:?}, seed {seed}", self.options.device)?;
+        write!(out, "; {}, seed {seed}", self.options.device.name())?;
         if let Some(drained) = self.datagrams_drained {
             write!(out, "; drained {drained} of {}", self.datagrams_sent)?;
         }
