@@ -40,10 +40,12 @@ const KEYS_LEN: usize = 2 * (16 + 12);
 
 type Datagrams = UnboundedReceiver<Vec<u8>>;
 
+type Outbound = Box<dyn Fn(Vec<u8>) + Send + Sync>;
+
 /// What the library takes for a socket.
 struct Pipe {
     inbound: tokio::sync::Mutex<Datagrams>,
-    outbound: Box<dyn Fn(Vec<u8>) + Send + Sync>,
+    outbound: Outbound,
 }
 
 #[async_trait]
@@ -110,8 +112,8 @@ async fn shake(certificate: Certificate, role: DtlsRole, pipe: Pipe) -> Vec<u8> 
 
 /// A server for one client after another.
 trait Server {
-    /// Begins a handshake: the client's datagrams to the server, the server's to the client, and the keys of the server.
-    fn begin(&self) -> (Box<dyn Fn(Vec<u8>) + Send + Sync>, Datagrams, oneshot::Receiver<Vec<u8>>);
+    /// Begins a handshake: the client's end of the network, and the keys of the server to come.
+    fn begin(&self) -> (Pipe, oneshot::Receiver<Vec<u8>>);
 }
 
 /// What a shard keeps of a handshake.
@@ -175,7 +177,7 @@ impl Engine {
 }
 
 impl Server for Engine {
-    fn begin(&self) -> (Box<dyn Fn(Vec<u8>) + Send + Sync>, Datagrams, oneshot::Receiver<Vec<u8>>) {
+    fn begin(&self) -> (Pipe, oneshot::Receiver<Vec<u8>>) {
         let transport = {
             let mut last_id = self.last_id.lock().expect("no panic before");
             *last_id += 1;
@@ -192,7 +194,7 @@ impl Server for Engine {
             let bytes = datagram.into_boxed_slice();
             port.try_send(DtlsRequest::Datagram { transport, bytes }).expect("room for a datagram");
         };
-        (Box::new(outbound), inbound, keys_of_server)
+        (Pipe { inbound: inbound.into(), outbound: Box::new(outbound) }, keys_of_server)
     }
 }
 
@@ -218,14 +220,15 @@ impl Alone {
 }
 
 impl Server for Alone {
-    fn begin(&self) -> (Box<dyn Fn(Vec<u8>) + Send + Sync>, Datagrams, oneshot::Receiver<Vec<u8>>) {
+    fn begin(&self) -> (Pipe, oneshot::Receiver<Vec<u8>>) {
         let (to_client, inbound) = mpsc::unbounded_channel();
         let (to_server, datagrams) = mpsc::unbounded_channel();
         let (keys, keys_of_server) = oneshot::channel();
         let outbound = Box::new(move |datagram| drop(to_client.send(datagram)));
         let pipe = Pipe { inbound: datagrams.into(), outbound };
         assert!(self.0.send((pipe, keys)).is_ok(), "the server's thread has ended");
-        (Box::new(move |datagram| drop(to_server.send(datagram))), inbound, keys_of_server)
+        let outbound = Box::new(move |datagram| drop(to_server.send(datagram)));
+        (Pipe { inbound: inbound.into(), outbound }, keys_of_server)
     }
 }
 
@@ -253,10 +256,9 @@ fn shake_hands(runtime: &Runtime, certificate: &Certificate, server: &impl Serve
         let mut clients = JoinSet::new();
         for _ in 0..count {
             let slot = Arc::clone(&slots).acquire_owned().await.expect("slots that are never closed");
-            let (outbound, inbound, keys_of_server) = server.begin();
+            let (pipe, keys_of_server) = server.begin();
             let certificate = certificate.clone();
             clients.spawn(async move {
-                let pipe = Pipe { inbound: inbound.into(), outbound };
                 let keys = shake(certificate, DtlsRole::Client, pipe).await;
                 assert_eq!(keys_of_server.await.expect("the server's keys"), keys);
                 drop(slot);

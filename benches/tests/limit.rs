@@ -1,6 +1,6 @@
 //! The limit as a program, with few packets: what is sent on loopback comes out, in every way to send and to run.
-
 #![allow(clippy::expect_used, reason = "a test that cannot go on is to fail where it stands")]
+
 use std::process::{Command, Output};
 
 use serde_json::Value;
