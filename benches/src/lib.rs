@@ -1,6 +1,9 @@
 //! Packets and keys that the benchmarks share. What is measured stands in `benches/`, one file a stage.
 #![allow(clippy::expect_used, reason = "a benchmark that cannot be set up is to fail where it stands")]
 
+pub mod limit;
+pub mod rooms;
+
 use bytes::Bytes;
 use engine::security::srtp::{SrtpMaster, SrtpProfile};
 use rtp::header::Header;
