@@ -95,24 +95,21 @@ pub(crate) fn guess(packets: &[CapturedPacket], payload_type: u8, pace: Pace, lo
         return Guess { clock_rate_hz, ..Guess::default() };
     }
     let own = packets.iter().filter(|packet| packet.payload_type == payload_type).take(PACKETS_LOOKED_AT);
+    let has_opus_pace = pace.step_ticks.is_multiple_of(OPUS_UNIT_TICKS) && pace.step_ticks <= OPUS_TICKS_MAX;
+    let opus = |is_opus: bool| (is_opus.then_some(Codec::Opus), Some(Kind::Audio));
     let (codec, kind) = match clock_rate_hz {
         // Nothing else that calls use has this clock, so that an encrypted stream is known by its pace alone.
-        Some(OPUS_CLOCK_RATE_HZ) => {
-            let has_its_pace = pace.step_ticks.is_multiple_of(OPUS_UNIT_TICKS) && pace.step_ticks <= OPUS_TICKS_MAX;
-            let is_opus = has_its_pace && (looks_encrypted || follows_its_contents(own));
-            (is_opus.then_some(Codec::Opus), Some(Kind::Audio))
-        }
-        Some(VIDEO_CLOCK_RATE_HZ) => {
-            let codec = if looks_encrypted { None } else { video::guess(own) };
-            (codec, Some(Kind::Video))
-        }
+        Some(OPUS_CLOCK_RATE_HZ) => opus(has_opus_pace && (looks_encrypted || follows_its_contents(own))),
+        Some(VIDEO_CLOCK_RATE_HZ) if looks_encrypted => (None, Some(Kind::Video)),
+        Some(VIDEO_CLOCK_RATE_HZ) => (video::guess(own), Some(Kind::Video)),
+        Some(_) => (None, Some(Kind::Audio)),
+        None if looks_encrypted => (None, None),
         // Too short to have a clock, or one that stopped: what the payloads say without it.
-        None if !looks_encrypted => {
+        None if has_opus_pace && follows_its_contents(own.clone()) => opus(true),
+        None => {
             let codec = video::guess_short(own);
             (codec, codec.map(|_| Kind::Video))
         }
-        Some(_) => (None, Some(Kind::Audio)),
-        None => (None, None),
     };
     Guess { codec, kind, clock_rate_hz }
 }

@@ -55,9 +55,10 @@ pub struct StreamDescription {
 }
 
 impl StreamDescription {
-    /// Notes that the stream retransmits another one, whose payloads are behind a number that no codec has.
-    pub(crate) fn mark_retransmission(&mut self, original: u32) {
-        self.retransmits_ssrc = Some(original);
+    /// Notes that the stream retransmits another one: its clock is the other's, and its payloads stand behind a number that no codec has.
+    pub(crate) fn mark_retransmission(&mut self, original: &Self) {
+        self.retransmits_ssrc = Some(original.ssrc);
+        (self.kind, self.clock_rate_hz) = (original.kind, original.clock_rate_hz);
         (self.codec, self.looks_encrypted) = (None, Some(false));
     }
 }

@@ -81,7 +81,8 @@ impl Capture {
         let mut descriptions: Vec<_> = self.streams.iter().map(|stream| stream.describe()).collect();
         for (place, original) in retransmission::originals(&self.streams).into_iter().enumerate() {
             if let Some(original) = original {
-                descriptions[place].mark_retransmission(original);
+                let original = descriptions[original].clone();
+                descriptions[place].mark_retransmission(&original);
             }
         }
         descriptions

@@ -17,8 +17,8 @@ const FRAME_PACKETS_MAX: u16 = 256;
 /// Packets that are looked at; more tell nothing new.
 const PACKETS_LOOKED_AT: usize = 500;
 
-/// For each stream, in order, the SSRC of the one whose packets it sends again.
-pub(crate) fn originals(streams: &[Arc<CapturedStream>]) -> Vec<Option<u32>> {
+/// For each stream, in order, the place of the one whose packets it sends again.
+pub(crate) fn originals(streams: &[Arc<CapturedStream>]) -> Vec<Option<usize>> {
     // The frames of a stream are gathered at most once, and only where another one could retransmit it.
     let mut frames: HashMap<usize, HashMap<u32, u16>> = HashMap::new();
     let original = |(place, stream): (usize, &Arc<CapturedStream>)| {
@@ -32,7 +32,7 @@ pub(crate) fn originals(streams: &[Arc<CapturedStream>]) -> Vec<Option<u32>> {
         let mut candidates = candidates;
         candidates.find_map(|(other, original)| {
             let frames = frames.entry(other).or_insert_with(|| sequences_by_timestamp(original));
-            names_frames(stream, frames).then_some(original.ssrc)
+            names_frames(stream, frames).then_some(other)
         })
     };
     streams.iter().enumerate().map(original).collect()

@@ -29,14 +29,15 @@ struct Position {
 struct Fit {
     packets: u32,
     misfits: u32,
-    /// Whether a key frame shows its format's own signs.
-    is_proven: bool,
+    /// Packets that start a key frame, and those of them that show its format's own signs.
+    key_frames: u32,
+    shown: u32,
 }
 
 /// The codec whose rules `packets` keep to.
 pub(crate) fn guess<'a>(packets: impl Iterator<Item = &'a CapturedPacket>) -> Option<Codec> {
     let fits = fits(packets);
-    let proven = fits.iter().find(|(_, fit)| fit.is_proven && fit.is_good());
+    let proven = fits.iter().find(|(_, fit)| fit.is_proven());
     let plausible = || fits.iter().filter(|(_, fit)| fit.packets >= PACKETS_MIN && fit.is_good());
     // The first of those that fit best.
     proven.or_else(|| plausible().min_by_key(|(_, fit)| fit.misfits)).map(|&(codec, _)| codec)
@@ -44,10 +45,15 @@ pub(crate) fn guess<'a>(packets: impl Iterator<Item = &'a CapturedPacket>) -> Op
 
 /// The codec of `packets` that show a key frame of it.
 pub(crate) fn guess_short<'a>(packets: impl Iterator<Item = &'a CapturedPacket>) -> Option<Codec> {
-    fits(packets).iter().find(|(_, fit)| fit.is_proven && fit.is_good()).map(|&(codec, _)| codec)
+    fits(packets).iter().find(|(_, fit)| fit.is_proven()).map(|&(codec, _)| codec)
 }
 
 impl Fit {
+    /// Whether every key frame, and at least one, is what it claims to be.
+    fn is_proven(self) -> bool {
+        self.shown > 0 && self.shown == self.key_frames && self.is_good()
+    }
+
     fn is_good(self) -> bool {
         self.packets > 0 && f64::from(self.misfits) <= MISFITS_MAX * f64::from(self.packets)
     }
@@ -67,7 +73,11 @@ fn fits<'a>(packets: impl Iterator<Item = &'a CapturedPacket>) -> [(Codec, Fit);
         for (codec, fit) in &mut fits {
             fit.packets += 1;
             match keeps_to(*codec, &packet.payload, position) {
-                Some(head) => fit.is_proven |= head.starts_key_frame && shows_key_frame(*codec, &packet.payload),
+                Some(head) if head.starts_key_frame => {
+                    fit.key_frames += 1;
+                    fit.shown += u32::from(shows_key_frame(*codec, &packet.payload));
+                }
+                Some(_) => {}
                 None => fit.misfits += 1,
             }
         }

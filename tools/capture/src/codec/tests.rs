@@ -121,6 +121,14 @@ fn opus_is_known_by_its_contents_and_encrypted_by_its_pace() {
 }
 
 #[test]
+fn opus_without_a_clock_is_not_taken_for_video() {
+    // All at one time; 0x78 is a sequence's first packet in AV1, and some of the bytes behind it are a header's.
+    let packets = (0..500u64).map(|n| (0, n as u16, n as u32 * 960, [&[0x78][..], &noise(n, 60)].concat()));
+    let guess = guess_of(&stream_of(1, 111, packets));
+    assert_eq!((guess.codec, guess.kind), (Some(Codec::Opus), Some(Kind::Audio)));
+}
+
+#[test]
 fn a_packet_of_opus_says_how_long_it_lasts() {
     for (payload, ticks) in [
         (&[0x00][..], Some(480)),
