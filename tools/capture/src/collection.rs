@@ -1,8 +1,8 @@
 //! The RTP streams among a capture's packets.
 //!
-//! A stream is what has the same source, destination and SSRC. What looks like RTP is a mere candidate until its sequence
-//! numbers have gone on as those of a stream do, so that DNS or QUIC is not taken for one; what was chosen by port or SSRC
-//! is believed at once. Every packet is counted as what it was taken for.
+//! A stream is what has the same source, destination and SSRC. What looks like RTP is a mere candidate until its
+//! sequence numbers have gone on as those of a stream do, so that DNS or QUIC is not taken for one; what was chosen by
+//! port or SSRC is believed at once. Every packet is counted as what it was taken for.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -17,19 +17,19 @@ use crate::file::{Link, Record};
 use crate::probation::{Numbering, Verdict};
 use crate::stream::{CapturedStream, Draft, StreamDraft};
 
-/// The most that is kept of a capture, in bytes of payloads and their numbers: an hour of a call of thirty voices, and what
-/// a machine that makes load can spare. The vectors behind it may take half as much again while they grow.
+/// The most that is kept of a capture, in bytes of payloads and their numbers: an hour of a call of thirty voices, and
+/// what a machine that makes load can spare. The vectors behind it may take half as much again while they grow.
 pub const STORED_BYTES_MAX: u64 = 1 << 30;
 
-/// Packets whose numbers go on, one from another, before a stream is believed in. A.1 has two; here whatever else there is
-/// in a network pretends too.
+/// Packets whose numbers go on, one from another, before a stream is believed in. A.1 has two; here whatever else there
+/// is in a network pretends too.
 const PROBATION_PACKETS: usize = 4;
 
 /// Packets of a candidate at a time: enough where each packet was captured twice, going in and out.
 const CANDIDATE_PACKETS_MAX: usize = 2 * PROBATION_PACKETS;
 
-/// Candidates at a time. Where each of other packets looks like a new one, the oldest gives way; as many calls can begin
-/// within the same four packets, and all of the largest datagrams are 128 MiB.
+/// Candidates at a time. Where each of other packets looks like a new one, the oldest gives way; as many calls can
+/// begin within the same four packets, and all of the largest datagrams are 128 MiB.
 const CANDIDATES_MAX: usize = 256;
 
 /// Payloads are kept together in pieces of this size, each shared by the packets in it.
@@ -330,6 +330,7 @@ impl Collection {
     fn on_wild(&mut self, place: usize, draft: Draft, payload: &[u8]) {
         let Some(stream) = self.streams.get_mut(place) else { return };
         let wild = Draft { payload: Bytes::copy_from_slice(payload), ..draft };
+        self.store.bytes += payload.len() as u64;
         let Some(before) = stream.wild.take() else {
             stream.wild = Some(wild);
             return;

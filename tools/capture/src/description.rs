@@ -55,7 +55,8 @@ pub struct StreamDescription {
 }
 
 impl StreamDescription {
-    /// Notes that the stream retransmits another one: its clock is the other's, and its payloads stand behind a number that no codec has.
+    /// Notes that the stream retransmits another one: its clock is the other's, and its payloads stand behind a number
+    /// that no codec has.
     pub(crate) fn mark_retransmission(&mut self, original: &Self) {
         self.retransmits_ssrc = Some(original.ssrc);
         (self.kind, self.clock_rate_hz) = (original.kind, original.clock_rate_hz);

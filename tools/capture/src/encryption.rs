@@ -1,7 +1,8 @@
 //! Whether payloads look encrypted: a hint, from how evenly their bytes are spread.
 //!
-//! The front of a payload tells best: a table of contents or a descriptor has a few values, of an encrypted one every value
-//! comes as often as any other. Where a static payload type has samples from the first byte on, all bytes are looked at.
+//! The front of a payload tells best: a table of contents or a descriptor has a few values, of an encrypted one every
+//! value comes as often as any other. Where a static payload type has samples from the first byte on, all bytes are
+//! looked at.
 
 use crate::codec::Kind;
 use crate::static_payload;

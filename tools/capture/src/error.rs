@@ -38,8 +38,8 @@ pub enum CaptureError {
     },
     /// The packets are those of a network that is not read here.
     #[error(
-        "its packets have link type {link_type}, as byte {offset} says, and not one of Ethernet (1), raw IP (12, 14, 101, \
-         228, 229), Linux cooked (113, 276) or loopback (0, 108): record on an IP interface, or on all with `-i any`"
+        "its packets have link type {link_type}, as byte {offset} says, and not one of Ethernet (1), raw IP (12, 14, \
+         101, 228, 229), Linux cooked (113, 276) or loopback (0, 108): record on an IP interface, or on all with `-i any`"
     )]
     LinkType {
         /// Where the file says so.

@@ -1,7 +1,8 @@
-//! Capture files: the records of libpcap's classic format and of pcapng, one after another, with their place in the file.
+//! Capture files: the records of libpcap's classic format and of pcapng, one after another, with their place in the
+//! file.
 //!
-//! The formats are pcap-parser's to read, through a buffer that never grows beyond [`RECORD_BYTES_MAX`]. Here it is told
-//! what a file is that is neither, and where one stops to make sense. What is in a record is not looked at.
+//! The formats are pcap-parser's to read, through a buffer that never grows beyond [`RECORD_BYTES_MAX`]. Here it is
+//! told what a file is that is neither, and where one stops to make sense. What is in a record is not looked at.
 
 use std::io::{self, Cursor, Read};
 
@@ -12,12 +13,12 @@ use pcap_parser::{InterfaceDescriptionBlock, LegacyPcapReader, PcapBlockOwned, P
 use crate::datagram::is_known;
 use crate::error::{CaptureError, Damage, DamageKind};
 
-/// The most that one record may take. libpcap's packets have at most 256 KiB; pcapng has blocks of names and keys beside them,
-/// which Wireshark reads up to this length.
+/// The most that one record may take. libpcap's packets have at most 256 KiB; pcapng has blocks of names and keys
+/// beside them, which Wireshark reads up to this length.
 const RECORD_BYTES_MAX: usize = 16 << 20;
 
 /// What is read at once, while no record is longer.
-const BUFFER_BYTES: usize = 256 << 10;
+const BUFFER_BYTES: usize = 64 << 10;
 
 /// Bytes at the front among which a file's header is looked for: a section header with its comments, in pcapng.
 const HEAD_BYTES: usize = 64 << 10;

@@ -1,9 +1,9 @@
 //! RTP captures: read, described and played again.
 //!
-//! [`Capture::read`] takes a capture file apart, packet by packet: `file` gives the records, `datagram` the UDP datagram
-//! in each, and `collection` finds the RTP streams among them. A [`CapturedStream`] is one of these with its numbers
-//! unwrapped; it can be described, as a [`StreamDescription`], and played without end, by a [`Playback`] for each clone.
-//! [`CaptureWriter`] goes the other way: it records RTP so that Wireshark and this crate read it.
+//! [`Capture::read`] takes a capture file apart, packet by packet: `file` gives the records, `datagram` the UDP
+//! datagram in each, and `collection` finds the RTP streams among them. A [`CapturedStream`] is one of these with its
+//! numbers unwrapped; it can be described, as a [`StreamDescription`], and played without end, by a [`Playback`] for
+//! each clone. [`CaptureWriter`] goes the other way: it records RTP so that Wireshark and this crate read it.
 //!
 //! Not here: sockets, clocks, SSRCs and header extensions of what is played, encryption, and how any of it looks on a
 //! terminal. All of that is the load tool's.
@@ -53,8 +53,8 @@ pub struct Capture {
 impl Capture {
     /// Reads the file at `path` and keeps the streams that `filter` lets through.
     ///
-    /// The file is read in one pass through a buffer of a fixed size; what is kept, payloads with their numbers, ends at
-    /// [`STORED_BYTES_MAX`] with an error. The errors do not name the file: the caller knows it.
+    /// The file is read in one pass through a buffer of a fixed size; what is kept, payloads with their numbers, ends
+    /// at [`STORED_BYTES_MAX`] with an error. The errors do not name the file: the caller knows it.
     pub fn read(path: &Path, filter: &Filter) -> Result<Self, CaptureError> {
         let file = File::open(path).map_err(|source| CaptureError::Open { source })?;
         Self::from_reader(file, filter)

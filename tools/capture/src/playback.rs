@@ -1,13 +1,14 @@
 //! A captured stream played without end, packet by packet, as one clone of it.
 //!
-//! After the last packet comes the first again. Sequence numbers and timestamps go on: what was lost in the capture is a gap
-//! in every round, what was reordered is so again, and from one round to the next the sequence goes on by one, the timestamp
-//! by the stream's typical step from frame to frame, and the time by the interval that belongs to it.
+//! After the last packet comes the first again. Sequence numbers and timestamps go on: what was lost in the capture is
+//! a gap in every round, what was reordered is so again, and from one round to the next the sequence goes on by one,
+//! the timestamp by the stream's typical step from frame to frame, and the time by the interval that belongs to it.
 //!
-//! Timestamps are scaled with the time. Played twice as fast, packets of 20 ms come every 10 ms and their timestamps go on by
-//! 480 and not by 960, so that the media clock runs at its true rate. Were they left as they were, a receiver would see a
-//! clock of 96 kHz: its jitter estimate would grow to the interval itself, sender reports would contradict the packets, and
-//! what is measured would be that. A decoder hears the faster sound as frames that overlap; load has no decoder.
+//! Timestamps are scaled with the time. Played twice as fast, packets of 20 ms come every 10 ms and their timestamps go
+//! on by 480 and not by 960, so that the media clock runs at its true rate. Were they left as they were, a receiver
+//! would see a clock of 96 kHz: its jitter estimate would grow to the interval itself, sender reports would contradict
+//! the packets, and what is measured would be that. A decoder hears the faster sound as frames that overlap; load has
+//! no decoder.
 //!
 //! Not here: SSRC, MID and header extensions, which the caller writes, and waiting until a packet is due.
 
@@ -18,8 +19,8 @@ use bytes::Bytes;
 
 use crate::stream::CapturedStream;
 
-/// The slowest and the fastest playing. A hundredth makes a packet of voice every two seconds, a hundred times is more than
-/// a machine sends of any stream; beyond, numbers lose their precision.
+/// The slowest and the fastest playing. A hundredth makes a packet of voice every two seconds, a hundred times is more
+/// than a machine sends of any stream; beyond, numbers lose their precision.
 pub const SCALE_MIN: f64 = 0.01;
 /// See [`SCALE_MIN`].
 pub const SCALE_MAX: f64 = 100.0;

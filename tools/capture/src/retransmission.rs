@@ -1,5 +1,5 @@
-//! Streams of retransmissions, RFC 4588 section 4: another SSRC and payload type between the same addresses, the timestamp
-//! of the original, and its sequence number before the payload.
+//! Streams of retransmissions, RFC 4588 section 4: another SSRC and payload type between the same addresses, the
+//! timestamp of the original, and its sequence number before the payload.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -72,6 +72,7 @@ fn wire_sequence(stream: &CapturedStream, place: u64) -> u16 {
 mod tests {
     use super::*;
     use crate::stream::tests::{noise, stream_of};
+    use crate::{Capture, Counts};
 
     #[test]
     fn a_stream_that_names_the_packets_of_another_retransmits_it() {
@@ -94,6 +95,11 @@ mod tests {
         for lost in [1000, 10] {
             let streams = [of(2, 97, again.clone()), original(lost), other.clone()];
             assert_eq!(originals(&streams), [Some(1), None, None], "{lost}");
+            let capture = Capture { streams: streams.to_vec(), damage: None, counts: Counts::default() };
+            let described = capture.descriptions();
+            let retransmitted: Vec<_> = described.iter().map(|stream| stream.retransmits_ssrc).collect();
+            assert_eq!(retransmitted, [Some(1), None, None]);
+            assert_eq!((described[0].kind, described[0].codec), (described[1].kind, None));
         }
         // Encrypted, its numbers say nothing.
         let encrypted = again.iter().map(|(sequence, timestamp, payload)| {

@@ -42,8 +42,8 @@ pub(crate) fn of(payload_type: u8) -> Option<StaticPayload> {
     Some(StaticPayload { name, kind, clock_rate_hz })
 }
 
-/// Whether RFC 3551 or its successors leave `payload_type` to be agreed on in each session: 96 to 127 are meant for that,
-/// and 35 to 63 are used where those run out (RFC 5761 section 4).
+/// Whether RFC 3551 or its successors leave `payload_type` to be agreed on in each session: 96 to 127 are meant for
+/// that, and 35 to 63 are used where those run out (RFC 5761 section 4).
 pub(crate) fn is_dynamic(payload_type: u8) -> bool {
     matches!(payload_type, 35..=63 | 96..=127)
 }

@@ -12,7 +12,8 @@ use crate::pace::Pace;
 /// One packet of a [`CapturedStream`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CapturedPacket {
-    /// When it was captured, since the stream's first packet, in nanoseconds; never less than that of the packet before.
+    /// When it was captured, since the stream's first packet, in nanoseconds; never less than that of the packet
+    /// before.
     pub at_ns: u64,
     /// How many sequence numbers lie between the lowest of the stream and its own.
     pub place: u64,
@@ -61,8 +62,8 @@ pub(crate) struct Round {
 }
 
 impl CapturedStream {
-    /// The packets, in the order in which they were captured. Repeats are left out: they carry nothing, and a capture of all
-    /// interfaces has every packet twice.
+    /// The packets, in the order in which they were captured. Repeats are left out: they carry nothing, and a capture
+    /// of all interfaces has every packet twice.
     pub fn packets(&self) -> &[CapturedPacket] {
         &self.packets
     }
@@ -217,8 +218,8 @@ impl StreamDraft {
     }
 }
 
-/// The timestamps without wrapping, relative to the first packet's. Where the stream begins anew they go on by the step that
-/// they had before.
+/// The timestamps without wrapping, relative to the first packet's. Where the stream begins anew they go on by the step
+/// that they had before.
 fn unwrap_timestamps(drafts: &[Draft]) -> Vec<i64> {
     let mut unwrapped = Vec::with_capacity(drafts.len());
     let (mut ticks, mut highest, mut step) = (0i64, 0i64, None);

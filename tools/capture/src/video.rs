@@ -12,7 +12,8 @@ use crate::stream::CapturedPacket;
 /// Packets without a key frame among them that are enough for a guess: random ones pass no format's rules so often.
 const PACKETS_MIN: u32 = 8;
 
-/// Bytes at the front of a key frame that its signs are looked for in: descriptor, scalability structure, parameter sets.
+/// Bytes at the front of a key frame that its signs are looked for in: descriptor, scalability structure, parameter
+/// sets.
 const FRONT_BYTES: usize = 48;
 
 /// Where a packet stands in its frame, as far as its neighbours tell.

@@ -1,8 +1,8 @@
 //! Captures that are written: what a participant hears, decrypted, as Wireshark reads it.
 //!
-//! The file is of libpcap's classic format, with nanoseconds and the link type of raw IP, so that IPv4 and IPv6 stand in one
-//! file and no addresses of network cards have to be made up. Each packet is put in front of it what it would have had on a
-//! network: IP and UDP headers with their lengths and check sums.
+//! The file is of libpcap's classic format, with nanoseconds and the link type of raw IP, so that IPv4 and IPv6 stand
+//! in one file and no addresses of network cards have to be made up. Each packet is put in front of it what it would
+//! have had on a network: IP and UDP headers with their lengths and check sums.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -46,8 +46,8 @@ pub enum WriteError {
 
 /// Writes a capture, each record at once and whole: a recording that is interrupted can be read up to there.
 ///
-/// Records are not gathered here. A [`File`] takes each with one system call; what buffers by itself has to be flushed by
-/// whoever gave it.
+/// Records are not gathered here. A [`File`] takes each with one system call; what buffers by itself has to be flushed
+/// by whoever gave it.
 #[derive(Debug)]
 pub struct CaptureWriter<W> {
     out: W,

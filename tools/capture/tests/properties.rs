@@ -18,8 +18,8 @@ struct Packet {
     rtp: Vec<u8>,
 }
 
-/// A stream: its addresses by a bit, SSRC, first sequence number and timestamp, and packets (time since the one before in
-/// milliseconds, numbers that were lost before, marker, payload).
+/// A stream: its addresses by a bit, SSRC, first sequence number and timestamp, and packets (time since the one before
+/// in milliseconds, numbers that were lost before, marker, payload).
 type Plan = (bool, u32, u16, u32, Vec<(u16, u8, bool, Vec<u8>)>);
 
 fn plan() -> impl Strategy<Value = Plan> {
@@ -107,7 +107,8 @@ proptest! {
         all.sort_by_key(|packet| packet.at);
         let capture = read(&write(&all)).unwrap();
         prop_assert_eq!(capture.damage, None);
-        prop_assert_eq!(capture.counts, Counts { records: all.len() as u64, rtp: all.len() as u64, ..Counts::default() });
+        let count = all.len() as u64;
+        prop_assert_eq!(capture.counts, Counts { records: count, rtp: count, ..Counts::default() });
         prop_assert_eq!(capture.streams.len(), streams.len());
         for (plan, packets) in plans.iter().zip(&streams) {
             let stream = capture.streams.iter().find(|stream| stream.ssrc == plan.1).unwrap();

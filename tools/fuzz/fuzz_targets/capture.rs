@@ -1,8 +1,8 @@
 //! Capture files of any bytes, all streams of them or those of a port.
 //!
-//! Holds: a file is read or refused with a place in it; every packet is counted once; a stream has packets, is described, and
-//! played over several rounds goes on by one from each to the next, never back in time; cut where it was damaged, the file
-//! gives the same streams.
+//! Holds: a file is read or refused with a place in it; every packet is counted once; a stream has packets, is
+//! described, and played over several rounds goes on by one from each to the next, never back in time; cut where it was
+//! damaged, the file gives the same streams.
 #![no_main]
 
 use std::sync::Arc;

@@ -15,8 +15,8 @@ pub(crate) fn noise(seed: u64, len: usize) -> Vec<u8> {
     words.flatten().take(len).collect()
 }
 
-/// A stream of packets (time in nanoseconds, sequence number, timestamp, payload). The last packet of each frame has the
-/// marker.
+/// A stream of packets (time in nanoseconds, sequence number, timestamp, payload). The last packet of each frame has
+/// the marker.
 pub(crate) fn stream_of(
     ssrc: u32,
     payload_type: u8,
