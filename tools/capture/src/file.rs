@@ -8,7 +8,9 @@ use std::io::{self, Cursor, Read};
 
 use pcap_parser::pcapng::Block;
 use pcap_parser::traits::{PcapNGPacketBlock, PcapReaderIterator};
-use pcap_parser::{InterfaceDescriptionBlock, LegacyPcapReader, PcapBlockOwned, PcapError, PcapHeader, PcapNGReader};
+use pcap_parser::{
+    InterfaceDescriptionBlock, LegacyPcapReader, OptionCode, PcapBlockOwned, PcapError, PcapHeader, PcapNGReader,
+};
 
 use crate::datagram::is_known;
 use crate::error::{CaptureError, Damage, DamageKind};
@@ -40,6 +42,9 @@ const CLASSIC_MAGICS: [[u8; 4]; 5] = [
     [0xa1, 0xb2, 0x3c, 0x4d],
     [0x34, 0xcd, 0xb2, 0xa1],
 ];
+
+/// The shortest block of pcapng: its type, and its length in front and behind.
+const BLOCK_LEN_MIN: usize = 12;
 
 /// The type of pcapng's first block, the same in both byte orders.
 const NEXT_GENERATION_MAGIC: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
@@ -211,6 +216,11 @@ struct Walk<'a, 'b> {
 impl Walk<'_, '_> {
     fn run(&mut self, mut reader: impl PcapReaderIterator) -> Result<End, CaptureError> {
         loop {
+            // pcap-parser takes the length of some blocks as it is.
+            let claimed = self.claimed_len(reader.data());
+            if self.format == Format::NextGeneration && claimed.is_some_and(|len| len < BLOCK_LEN_MIN) {
+                return Ok(End::Damaged(DamageKind::Malformed));
+            }
             let step = match reader.next() {
                 Ok((len, block)) => match self.handle_block(block)? {
                     Some(what) => Step::End(End::Damaged(what)),
@@ -329,9 +339,17 @@ impl Walk<'_, '_> {
         let link_type = (interface.linktype.0 & LINK_TYPE) as u16;
         let Some(resolution) = resolution(interface.if_tsresol) else { return Some(DamageKind::Malformed) };
         let link = Link { link_type, offset };
-        self.interfaces.push(Interface { link, resolution, offset_s: interface.if_tsoffset });
+        let from_bytes = if self.is_big_endian { i64::from_be_bytes } else { i64::from_le_bytes };
+        let offset_s = offset_bytes(interface).map_or(0, from_bytes);
+        self.interfaces.push(Interface { link, resolution, offset_s });
         None
     }
+}
+
+/// What an interface's times count from. pcap-parser reads the number in one byte order alone.
+fn offset_bytes(interface: &InterfaceDescriptionBlock<'_>) -> Option<[u8; 8]> {
+    let option = interface.options.iter().find(|option| option.code == OptionCode::IfTsoffset)?;
+    option.as_bytes().ok()?.try_into().ok()
 }
 
 /// Ticks a second, as a negative power of ten or, with the upper bit, of two. pcap-parser knows the former alone.

@@ -118,6 +118,20 @@ fn pcapng_is_read_in_both_orders_with_each_interfaces_clock() {
 }
 
 #[test]
+fn what_an_interfaces_times_count_from_is_added() {
+    for order in [Order::Little, Order::Big] {
+        let offset = match order {
+            Order::Little => 1_000i64.to_le_bytes(),
+            Order::Big => 1_000i64.to_be_bytes(),
+        };
+        let body = [&order.words(&[order.halves([RAW_IP as u16, 0]), 0, order.halves([14, 8])])[..], &offset].concat();
+        let file = [section(order), block(order, 1, &body), packet(order, 0, 5, b"one", 3)].concat();
+        let (seen, result) = read(&file[..]);
+        assert_eq!((seen[0].1, result.unwrap()), (Some(1_000_000_005_000), None));
+    }
+}
+
+#[test]
 fn a_cut_file_gives_what_was_whole_and_the_place_of_the_cut() {
     let order = Order::Little;
     let records: [(u32, u32, &[u8], u32); 2] = [(1, 0, b"one", 3), (2, 0, b"three", 5)];
@@ -181,7 +195,9 @@ fn records_that_make_no_sense_end_the_reading_where_they_stand() {
     *trailer.last_mut().unwrap() = 1;
     let mut length = packet(order, 0, 1, b"one", 3);
     length[20] = 200;
-    for broken in [trailer, length, packet(order, 1, 1, b"of no interface", 15)] {
+    // Process information, shorter than its own frame.
+    let short = order.words(&[0x8000_0001, 6, 0, 0]);
+    for broken in [trailer, length, short, packet(order, 1, 1, b"of no interface", 15)] {
         let file = [&head[..], &broken, &packet(order, 0, 1, b"one", 3)].concat();
         let damage = Some(Damage { offset: head.len() as u64, what: DamageKind::Malformed });
         assert_eq!(read(&file[..]).1.unwrap(), damage);
