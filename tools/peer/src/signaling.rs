@@ -14,14 +14,16 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error as WebSocketError, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
 use crate::PeerError;
 
 /// How long an answer or a push is waited for: far over any load that a test makes.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// What a connection reads at once. The library's own 128 KiB are too much for participants by the thousand.
+const READ_BUFFER_LEN: usize = 4096;
 /// Pushes that wait to be looked at. The oldest go first; a test that does not look does not care.
 const PUSHES_MAX: usize = 4096;
 
@@ -56,10 +58,12 @@ impl Signaling {
         let mut request = url.into_client_request().map_err(|error| broken(&error))?;
         let bearer = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|error| broken(&error))?;
         request.headers_mut().insert("Authorization", bearer);
-        let (socket, _) = connect_async(request).await.map_err(|error| match error {
-            WebSocketError::Http(response) => PeerError::Refused { status: response.status().as_u16() },
-            error => broken(&error),
-        })?;
+        let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER_LEN);
+        let (socket, _) =
+            connect_async_with_config(request, Some(config), true).await.map_err(|error| match error {
+                WebSocketError::Http(response) => PeerError::Refused { status: response.status().as_u16() },
+                error => broken(&error),
+            })?;
         let (writer, reader) = socket.split();
         let inbox = Arc::new(Inbox::default());
         let reader = tokio::spawn(run_reader(reader, Arc::clone(&inbox))).abort_handle();
@@ -98,19 +102,14 @@ impl Signaling {
 
     /// Takes the first push of type `kind` that `is_wanted`, waiting for it if need be. Others stay.
     pub async fn push(&self, kind: &str, is_wanted: impl Fn(&Value) -> bool) -> Result<Value, PeerError> {
-        let search = async {
-            loop {
-                let changed = self.inbox.changed.notified();
-                tokio::pin!(changed);
-                // Registered before the look, so that no change between the two is missed.
-                changed.as_mut().enable();
-                if let Some(outcome) = self.inbox.lock().take_push(kind, &is_wanted) {
-                    return outcome;
-                }
-                changed.await;
-            }
-        };
+        let is_wanted = |push: &Value| push["type"] == kind && is_wanted(push);
+        let search = self.inbox.wait_for(|state| state.take_push(&is_wanted));
         timeout(ANSWER_TIMEOUT, search).await.unwrap_or_else(|_| Err(PeerError::TimedOut(format!("the push {kind}"))))
+    }
+
+    /// Takes the next push of any type, waiting as long as it takes; the error tells how the connection ended.
+    pub async fn next_push(&self) -> Result<Value, PeerError> {
+        self.inbox.wait_for(|state| state.take_push(|_| true)).await
     }
 
     /// Waits until the service ends the connection, and tells the close code.
@@ -137,6 +136,20 @@ impl Drop for Signaling {
 }
 
 impl Inbox {
+    /// Looks with `poll` now and after every change, until there is something.
+    async fn wait_for<T>(&self, mut poll: impl FnMut(&mut InboxState) -> Option<T>) -> T {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            // Registered before the look, so that no change between the two is missed.
+            changed.as_mut().enable();
+            if let Some(found) = poll(&mut self.lock()) {
+                return found;
+            }
+            changed.await;
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, InboxState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -156,8 +169,8 @@ impl InboxState {
         self.pushes.push_back(message);
     }
 
-    fn take_push(&mut self, kind: &str, is_wanted: &impl Fn(&Value) -> bool) -> Option<Result<Value, PeerError>> {
-        let place = self.pushes.iter().position(|push| push["type"] == kind && is_wanted(push));
+    fn take_push(&mut self, is_wanted: impl Fn(&Value) -> bool) -> Option<Result<Value, PeerError>> {
+        let place = self.pushes.iter().position(is_wanted);
         match place.and_then(|place| self.pushes.remove(place)) {
             Some(push) => Some(Ok(push)),
             None => self.closed.is_some().then(|| Err(self.closed_error())),
