@@ -33,6 +33,7 @@ Exit codes:
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Join participants, let them talk, and measure.
+    #[command(args_override_self = true)]
     Run(Box<RunArgs>),
 }
 

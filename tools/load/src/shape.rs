@@ -180,10 +180,10 @@ mod tests {
         }
 
         #[test]
-        fn turns_of_one_are_in_order_and_apart(seed: u64) {
+        fn turns_of_one_are_in_order_without_overlap(seed: u64) {
             for seat in shape(5, 2, seed).plan(Duration::from_secs(60)) {
                 prop_assert!(seat.turns.iter().all(|turn| turn.0 < turn.1));
-                prop_assert!(seat.turns.windows(2).all(|pair| pair[0].1 < pair[1].0));
+                prop_assert!(seat.turns.windows(2).all(|pair| pair[0].1 <= pair[1].0));
             }
         }
     }

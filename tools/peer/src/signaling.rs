@@ -1,6 +1,6 @@
 //! The signaling client: requests with answers, and pushes in the order of their arrival.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -46,9 +46,19 @@ struct Inbox {
 
 #[derive(Default)]
 struct InboxState {
-    answers: HashMap<u64, oneshot::Sender<Value>>,
+    /// Who waits for an answer, in the order of the requests.
+    answers: VecDeque<Waiting>,
+    /// The service has answered with an id, as the protocol has it; what has none is a push then.
+    is_echoing: bool,
     pushes: VecDeque<Value>,
     closed: Option<(Option<u16>, String)>,
+}
+
+/// A request whose answer has not come.
+struct Waiting {
+    id: u64,
+    kind: String,
+    answer: oneshot::Sender<Value>,
 }
 
 impl Signaling {
@@ -77,10 +87,13 @@ impl Signaling {
         message["type"] = json!(kind);
         message["id"] = json!(id);
         let (answer_tx, answer) = oneshot::channel();
-        self.inbox.lock().answers.insert(id, answer_tx);
+        self.inbox.lock().answers.push_back(Waiting { id, kind: kind.to_owned(), answer: answer_tx });
         self.send_text(&message.to_string()).await?;
         match timeout(ANSWER_TIMEOUT, answer).await {
-            Err(_) => Err(PeerError::TimedOut(format!("the answer to {kind}"))),
+            Err(_) => {
+                self.inbox.lock().answers.retain(|waiting| waiting.id != id);
+                Err(PeerError::TimedOut(format!("the answer to {kind}")))
+            }
             Ok(Err(_)) => Err(self.inbox.lock().closed_error()),
             Ok(Ok(answer)) if answer["type"] == "error" => Err(PeerError::Answer {
                 request: kind.to_owned(),
@@ -157,16 +170,37 @@ impl Inbox {
 
 impl InboxState {
     fn handle_message(&mut self, message: Value) {
-        let waiting = message["id"].as_u64().and_then(|id| self.answers.remove(&id));
-        if let Some(answer) = waiting {
+        if let Some(waiting) = self.take_waiting(&message) {
             // Who no longer waits has timed out.
-            let _ = answer.send(message);
+            let _ = waiting.answer.send(message);
             return;
         }
         if self.pushes.len() == PUSHES_MAX {
             self.pushes.pop_front();
         }
         self.pushes.push_back(message);
+    }
+
+    /// Whose answer `message` is. A simpler server than ours may leave ids out; it answers in order all the same, and an answer's
+    /// type tells it from a push.
+    fn take_waiting(&mut self, message: &Value) -> Option<Waiting> {
+        let place = match message["id"].as_u64() {
+            Some(id) => {
+                let place = self.answers.iter().position(|waiting| waiting.id == id)?;
+                self.is_echoing = true;
+                place
+            }
+            None if self.is_echoing => return None,
+            None => {
+                let oldest = self.answers.front()?;
+                let is_answer = match message["type"].as_str()? {
+                    "error" => message["request"].as_str().is_none_or(|request| request == oldest.kind),
+                    kind => Some(kind) == answer_type(&oldest.kind),
+                };
+                is_answer.then_some(0)?
+            }
+        };
+        self.answers.remove(place)
     }
 
     fn take_push(&mut self, is_wanted: impl Fn(&Value) -> bool) -> Option<Result<Value, PeerError>> {
@@ -180,6 +214,19 @@ impl InboxState {
     fn closed_error(&self) -> PeerError {
         let (code, reason) = self.closed.clone().unwrap_or_default();
         PeerError::Closed { code, reason }
+    }
+}
+
+/// The type of the answer to a request that a call can't do without.
+fn answer_type(request: &str) -> Option<&'static str> {
+    match request {
+        "join" => Some("joined"),
+        "createTransport" => Some("transportCreated"),
+        "connectTransport" => Some("transportConnected"),
+        "produce" => Some("produced"),
+        "consume" => Some("consumed"),
+        "resumeConsumer" => Some("consumerResumed"),
+        _ => None,
     }
 }
 

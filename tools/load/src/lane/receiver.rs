@@ -13,6 +13,11 @@ use crate::source::Kind;
 /// The fixed part of an RTP header (RFC 3550 5.1).
 const HEADER_LEN: usize = 12;
 
+/// SSRCs of packets that came before their streams were known; more than a server lets flow at once, unasked.
+const EARLY_SSRCS_MAX: usize = 64;
+/// The SSRC by which servers of mediasoup's kind probe the bandwidth; its packets are padding.
+const PROBE_SSRC: u32 = 1234;
+
 /// A stream that is to arrive.
 #[derive(Clone, Debug)]
 pub struct StreamStart {
@@ -34,6 +39,8 @@ pub struct Receiver {
     /// When the join began, until the first packet comes.
     join_began_at_ns: Option<u64>,
     streams: Vec<Stream>,
+    /// Packets of SSRCs that no stream has yet: where media flows without being asked for, it may overtake the answer.
+    early: Vec<(u32, u64)>,
 }
 
 struct Stream {
@@ -65,7 +72,7 @@ pub struct Arrival<'a> {
 impl Receiver {
     /// One whose join began at a nanosecond since the Unix epoch.
     pub fn new(is_verified: bool, join_began_at_ns: u64) -> Self {
-        Self { is_verified, join_began_at_ns: Some(join_began_at_ns), streams: Vec::new() }
+        Self { is_verified, join_began_at_ns: Some(join_began_at_ns), streams: Vec::new(), early: Vec::new() }
     }
 
     /// Streams that have not ended.
@@ -75,6 +82,7 @@ impl Receiver {
 
     /// Expects a stream from now on.
     pub fn open(&mut self, start: StreamStart) {
+        self.early.retain(|(ssrc, _)| *ssrc != start.ssrc && Some(*ssrc) != start.rtx_ssrc);
         let figures = StreamFigures::new(start.kind.clock_rate_hz());
         let content = self.is_verified.then(Box::default);
         self.streams.push(Stream { start, is_closed: false, figures, content });
@@ -110,10 +118,17 @@ impl Receiver {
     }
 
     /// A packet of no stream's own SSRC: a retransmission, or rubbish.
-    fn handle_other(&self, ssrc: u32, arrival: Arrival<'_>, srtp: &Srtp, outcome: &mut LaneOutcome) {
+    fn handle_other(&mut self, ssrc: u32, arrival: Arrival<'_>, srtp: &Srtp, outcome: &mut LaneOutcome) {
         let is_retransmission = self.streams.iter().any(|stream| stream.start.rtx_ssrc == Some(ssrc));
+        if ssrc == PROBE_SSRC {
+            return;
+        }
         if !is_retransmission {
-            outcome.rubbish.unknown += 1;
+            match self.early.iter_mut().find(|(early, _)| *early == ssrc) {
+                Some((_, count)) => *count += 1,
+                None if self.early.len() < EARLY_SSRCS_MAX => self.early.push((ssrc, 1)),
+                None => outcome.rubbish.unknown += 1,
+            }
         } else if self.is_verified && srtp.unprotect_rtp(arrival.bytes).is_err() {
             outcome.rubbish.unauthenticated += 1;
         } else {
@@ -129,6 +144,7 @@ impl Receiver {
 
     /// Tells of all streams; they end now if the transport `is_closed` before the run is over.
     pub fn conclude(&self, is_closed: bool, outcome: &mut LaneOutcome) {
+        outcome.rubbish.unknown += self.early.iter().map(|(_, count)| count).sum::<u64>();
         outcome.streams.extend(self.streams.iter().map(|stream| StreamOutcome {
             publisher: stream.start.publisher,
             kind: stream.start.kind,
