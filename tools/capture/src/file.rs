@@ -56,8 +56,8 @@ const FOREIGN_MAGICS: [(&[u8], &str, &str); 6] = [
 /// More interfaces than any machine records on; each costs memory.
 const INTERFACES_MAX: usize = 1 << 16;
 
-/// Ticks a second of a pcapng interface that names no resolution.
-const RESOLUTION: u64 = 1_000_000;
+/// Ticks a second of the classic format's older form.
+const MICROSECONDS: u64 = 1_000_000;
 
 const NS_PER_S: u64 = 1_000_000_000;
 
@@ -278,7 +278,7 @@ impl Walk<'_, '_> {
 
     fn on_classic_header(&mut self, header: &PcapHeader) -> Result<(), CaptureError> {
         self.is_big_endian = header.is_bigendian();
-        let resolution = if header.is_nanosecond_precision() { NS_PER_S } else { RESOLUTION };
+        let resolution = if header.is_nanosecond_precision() { NS_PER_S } else { MICROSECONDS };
         let link_type = (header.network.0 & LINK_TYPE) as u16;
         let link = Link { link_type, offset: CLASSIC_LINK_TYPE_AT };
         if !is_known(link_type) {
@@ -326,11 +326,17 @@ impl Walk<'_, '_> {
         // Behind the block's type and length.
         let offset = self.offset + 8;
         let link_type = (interface.linktype.0 & LINK_TYPE) as u16;
-        let resolution = interface.ts_resolution().filter(|&resolution| resolution != 0).unwrap_or(RESOLUTION);
+        let Some(resolution) = resolution(interface.if_tsresol) else { return Some(DamageKind::Malformed) };
         let link = Link { link_type, offset };
         self.interfaces.push(Interface { link, resolution, offset_s: interface.if_tsoffset });
         None
     }
+}
+
+/// Ticks a second, as a negative power of ten or, with the upper bit, of two. pcap-parser knows the former alone.
+fn resolution(exponent: u8) -> Option<u64> {
+    let base: u64 = if exponent & 0x80 == 0 { 10 } else { 2 };
+    base.checked_pow(u32::from(exponent & 0x7f))
 }
 
 impl Interface {

@@ -37,8 +37,10 @@ impl Pace {
     pub(crate) fn of(packets: &[CapturedPacket]) -> Self {
         let frames = frames(packets);
         let step = median(frames.windows(2).map(|pair| pair[1].ticks - pair[0].ticks));
-        let time = median(frames.windows(2).map(|pair| pair[1].at_ns - pair[0].at_ns));
         let Some(step_ticks) = step.and_then(|step| u32::try_from(step).ok()) else { return Self::UNKNOWN };
+        // Where frames are missing, the time is that of several.
+        let typical = frames.windows(2).filter(|pair| pair[1].ticks - pair[0].ticks == u64::from(step_ticks));
+        let time = median(typical.map(|pair| pair[1].at_ns - pair[0].at_ns));
         let clock_rate_hz = clock_rate(&frames, step_ticks, time.unwrap_or(0));
         // Captured times jitter; those that follow from the clock do not.
         let exact_ns = clock_rate_hz.map(|rate| u64::from(step_ticks) * 1_000_000_000 / u64::from(rate));

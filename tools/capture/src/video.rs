@@ -96,14 +96,15 @@ fn keeps_to(codec: Codec, payload: &[u8], position: Position) -> Option<PayloadH
             // F is 0; a later part begins no frame, and one that is not the last ends none.
             let is_part = first & 0x1f == 28;
             let part = payload.get(1).copied().unwrap_or_default();
-            let continues = is_part && part & 0x80 == 0;
-            let goes_on = is_part && part & 0x40 == 0;
-            (PayloadFormat::H264, !is_set(0x80) && !(continues && !is_first(false)) && !(goes_on && position.is_last))
+            let begins = !is_part || part & 0x80 != 0 || is_first(false);
+            let ends = !is_part || part & 0x40 != 0 || !position.is_last;
+            (PayloadFormat::H264, !is_set(0x80) && begins && ends)
         }
         Codec::Av1 => {
             // The reserved bits are 0; Z continues a unit, Y leaves one to be continued.
-            let continues = is_set(0x80) && !is_first(false);
-            (PayloadFormat::Av1, first & 0x07 == 0 && !continues && !(is_set(0x40) && position.is_last))
+            let begins = !is_set(0x80) || is_first(false);
+            let ends = !is_set(0x40) || !position.is_last;
+            (PayloadFormat::Av1, first & 0x07 == 0 && begins && ends)
         }
         Codec::Opus | Codec::Static(_) => return None,
     };

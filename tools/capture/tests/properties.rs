@@ -1,4 +1,5 @@
 //! What holds of every capture: written and read, cut, damaged, played.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail where it stands")]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
