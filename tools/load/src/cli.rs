@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use capture::Filter;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::error::LoadError;
@@ -35,6 +36,10 @@ pub enum Command {
     /// Join participants, let them talk, and measure.
     #[command(args_override_self = true)]
     Run(Box<RunArgs>),
+    /// List the RTP streams of a capture: codec, rate, loss, duration.
+    Inspect(InspectArgs),
+    /// Join a channel as a listener, and write what is heard and seen to a capture.
+    Record(RecordArgs),
 }
 
 /// A common shape; other flags change parts of it.
@@ -88,6 +93,9 @@ pub struct RunArgs {
     /// The shape.
     #[command(flatten)]
     pub shape: ShapeArgs,
+    /// What is played.
+    #[command(flatten)]
+    pub capture: CaptureArgs,
     /// What is looked at beside.
     #[command(flatten)]
     pub observe: ObserveArgs,
@@ -156,6 +164,61 @@ pub struct ShapeArgs {
     pub verify: f64,
 }
 
+/// The capture that is played in place of synthetic streams.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Capture")]
+pub struct CaptureArgs {
+    /// Microphones and cameras play the streams of this capture, round and round; its own pauses take the place of --speakers. Example: --capture call.pcap
+    #[arg(long, value_name = "FILE")]
+    pub capture: Option<PathBuf>,
+    /// Only streams from or to this UDP port. Example: --capture-port 40000
+    #[arg(long, value_name = "PORT")]
+    pub capture_port: Option<u16>,
+    /// Only the stream of this SSRC. Example: --capture-ssrc 0x1c2d3e4f
+    #[arg(long, value_name = "SSRC", value_parser = ssrc)]
+    pub capture_ssrc: Option<u32>,
+    /// Play so many times as fast as it was captured. Example: --capture-scale 2
+    #[arg(long, default_value_t = 1.0, value_name = "FACTOR", value_parser = positive)]
+    pub capture_scale: f64,
+}
+
+/// The arguments of an inspection.
+#[derive(Clone, Debug, Args)]
+pub struct InspectArgs {
+    /// The capture (pcap or pcapng). Example: voice-load inspect call.pcap
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Only streams from or to this UDP port; then RTP need not prove itself. Example: --port 40000
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<u16>,
+    /// Only the stream of this SSRC. Example: --ssrc 0x1c2d3e4f
+    #[arg(long, value_name = "SSRC", value_parser = ssrc)]
+    pub ssrc: Option<u32>,
+    /// Write the descriptions as JSON. Example: voice-load inspect call.pcap --json
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The arguments of a recording.
+#[derive(Clone, Debug, Args)]
+pub struct RecordArgs {
+    /// Where to join.
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// The channel to listen to. Example: --channel standup
+    #[arg(long, value_name = "CHANNEL")]
+    pub channel: String,
+    /// The user to join as. Example: --user recorder
+    #[arg(long, default_value = "voice-load-recorder", value_name = "USER")]
+    pub user: String,
+    /// How long to record. Example: --duration 30s
+    #[arg(long, default_value = "30s", value_name = "TIME", value_parser = duration)]
+    pub duration: Duration,
+    /// The capture to write: decrypted RTP in the pcap format, which Wireshark and --capture read. Example: --out call.pcap
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
 /// What is looked at beside the media.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Server")]
@@ -208,6 +271,13 @@ pub struct LimitArgs {
     /// A run is invalid where 1 % of packets were sent later than this by the tool itself. Example: --own-lateness-ms 20
     #[arg(long, default_value_t = 10.0, value_name = "MS", value_parser = positive)]
     pub own_lateness_ms: f64,
+}
+
+impl CaptureArgs {
+    /// Which streams are wanted.
+    pub fn filter(&self) -> Filter {
+        Filter { port: self.capture_port, ssrc: self.capture_ssrc }
+    }
 }
 
 impl TargetArgs {
@@ -276,6 +346,15 @@ fn number(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|number: &f64| number.is_finite()).ok_or_else(|| format!("{text:?} is no number"))
 }
 
+/// Reads an SSRC, decimal or hexadecimal.
+fn ssrc(text: &str) -> Result<u32, String> {
+    let parsed = match text.strip_prefix("0x") {
+        Some(digits) => u32::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    parsed.map_err(|_| format!("{text:?} is no SSRC: 478000 or 0x1c2d3e4f"))
+}
+
 fn positive(text: &str) -> Result<f64, String> {
     number(text).and_then(|number| if number > 0.0 { Ok(number) } else { Err("it must be above zero".into()) })
 }
@@ -298,6 +377,7 @@ mod tests {
         let cli = Cli::try_parse_from(["voice-load", "run"].iter().chain(arguments)).expect("clap takes it");
         match cli.command {
             Command::Run(run) => run.shape.shape(),
+            other => panic!("{other:?} is no run"),
         }
     }
 

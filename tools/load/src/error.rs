@@ -29,6 +29,17 @@ pub enum LoadError {
         /// Why.
         error: io::Error,
     },
+    /// A capture can't be used.
+    #[error("{}: {reason}", path.display())]
+    Capture {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A capture stops to make sense; what was whole is used.
+    #[error("{0}")]
+    Damaged(String),
     /// The arguments do not go together.
     #[error("{0}")]
     Arguments(String),

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use peer::{
-    DtlsIdentity, PeerError, Remote, Signaling, Transport, TransportOptions, VideoCodec, VideoEncoding,
-    audio_producer_parameters, now_ns, receive_capabilities, video_producer_parameters,
+    DtlsIdentity, PeerError, Remote, Signaling, Transport, TransportOptions, VideoEncoding, audio_producer_parameters,
+    now_ns, receive_capabilities, video_producer_parameters,
 };
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, oneshot};
@@ -19,7 +19,7 @@ use tokio::time::sleep;
 use crate::lane::{LaneOrders, Order, ProducerStart, Receiver, Sender, Side, StreamStart};
 use crate::measure::histogram::Durations;
 use crate::shape::{Seat, Shape};
-use crate::source::{Kind, Picture, Source, Video, Voice};
+use crate::source::{Format, Kind, Ledger, Library, Picture, Source, Video, Voice};
 use crate::token::TokenSource;
 
 /// Requests that a connection may make at once; the protocol allows bursts of 200.
@@ -63,12 +63,23 @@ pub struct Call {
     pub joining: Semaphore,
     /// Counts and times.
     pub tally: Tally,
-    /// Numbers in payloads by the server's names of producers.
-    pub publishers: Mutex<HashMap<String, u32>>,
+    /// The streams of a capture, which go before synthetic ones.
+    pub library: Option<Library>,
+    /// The run's producers by the server's names.
+    pub publishers: Mutex<HashMap<String, Announced>>,
     /// The next transport's key.
     pub next_key: AtomicU64,
     /// The server knows no `resumeConsumer`: its media flows at once.
     pub is_flowing_at_once: AtomicBool,
+}
+
+/// A producer as those know it who take its stream.
+#[derive(Clone, Debug)]
+pub struct Announced {
+    /// Its number in payloads.
+    pub publisher: u32,
+    /// Where it notes payloads that do not speak for themselves.
+    pub ledger: Option<Arc<Ledger>>,
 }
 
 /// Counts and times of joins.
@@ -272,27 +283,42 @@ impl Stay<'_> {
         for (number, (name, _)) in sources.into_iter().enumerate().filter(|(_, (_, is_there))| *is_there) {
             let (publisher, mid) = (first.wrapping_add(number as u32), number.to_string());
             let encoding = VideoEncoding::random(None);
-            let (kind, parameters) = match name {
-                "mic" => (Kind::Audio, audio_producer_parameters(encoding.ssrc, &mid, &self.call.name)),
-                _ => {
-                    let encodings = std::slice::from_ref(&encoding);
-                    (Kind::Video, video_producer_parameters(VideoCodec::Vp8, encodings, &mid, &self.call.name))
+            let source = self.source(name, publisher);
+            let parameters = match source.format() {
+                Format::Opus => audio_producer_parameters(encoding.ssrc, &mid, &self.call.name),
+                Format::Video(codec) => {
+                    video_producer_parameters(codec, std::slice::from_ref(&encoding), &mid, &self.call.name)
                 }
             };
-            let fields = json!({
-                "transportId": transport_id, "kind": kind.label(), "rtpParameters": parameters, "source": name,
-            });
+            let kind = source.format().kind().label();
+            let fields =
+                json!({ "transportId": transport_id, "kind": kind, "rtpParameters": parameters, "source": name });
             let produced = self.request("produce", fields).await?;
-            lock(&self.call.publishers).insert(text(&produced, "producerId")?, publisher);
-            let from_ns = u64::try_from(self.call.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX);
-            let source = match name {
-                "mic" => Source::Voice(Voice::new(publisher, self.seat.turns.clone(), self.call.shape.silent, from_ns)),
-                "camera" => Source::Video(Video::new(publisher, self.call.camera, from_ns)),
-                _ => Source::Video(Video::new(publisher, self.call.screen, from_ns)),
-            };
+            let announced = Announced { publisher, ledger: source.ledger().cloned() };
+            lock(&self.call.publishers).insert(text(&produced, "producerId")?, announced);
             producers.push(ProducerStart { publisher, ssrc: encoding.ssrc, rtx_ssrc: encoding.rtx_ssrc, mid, source });
         }
         Ok(producers)
+    }
+
+    /// Where the packets of the source called `name` come from: the capture, where it has such streams.
+    fn source(&self, name: &str, publisher: u32) -> Source {
+        let from_ns = u64::try_from(self.call.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let kind = if name == "mic" { Kind::Audio } else { Kind::Video };
+        let clone = self.seat.room * self.call.shape.participants + self.seat.place;
+        let played = self
+            .call
+            .library
+            .as_ref()
+            .and_then(|library| library.play(library.stream(kind, clone)?, publisher.into(), from_ns));
+        match (played, name) {
+            (Some(played), _) => Source::Played(played),
+            (None, "mic") => {
+                Source::Voice(Voice::new(publisher, self.seat.turns.clone(), self.call.shape.silent, from_ns))
+            }
+            (None, "camera") => Source::Video(Video::new(publisher, self.call.camera, from_ns)),
+            (None, _) => Source::Video(Video::new(publisher, self.call.screen, from_ns)),
+        }
     }
 
     /// Takes every stream that is announced, until the connection ends.
@@ -330,7 +356,7 @@ impl Stay<'_> {
     /// Takes the stream that was announced, and lets it flow.
     async fn consume(&mut self, announced: &Value, (lane, key): &(LaneOrders, u64)) -> Result<(), PeerError> {
         let producer_id = text(announced, "producerId")?;
-        let publisher = self.publisher(&producer_id).await?;
+        let Announced { publisher, ledger } = self.announced(&producer_id).await?;
         let kind = if announced["kind"] == "video" { Kind::Video } else { Kind::Audio };
         let (asked, opened_at_ns) = (Instant::now(), now_ns());
         let consumed = self.request("consume", json!({ "producerId": producer_id })).await?;
@@ -339,7 +365,8 @@ impl Stay<'_> {
         let number = |value: &Value| value.as_u64().and_then(|number| u32::try_from(number).ok());
         let ssrc = number(&encoding["ssrc"])
             .ok_or_else(|| PeerError::Protocol("consumed tells no SSRC of the first encoding".into()))?;
-        let start = StreamStart { ssrc, rtx_ssrc: number(&encoding["rtx"]["ssrc"]), kind, publisher, opened_at_ns };
+        let start =
+            StreamStart { ssrc, rtx_ssrc: number(&encoding["rtx"]["ssrc"]), kind, publisher, ledger, opened_at_ns };
         lane.give(Order::OpenStream { key: *key, start });
         self.streams.insert(producer_id, (lane.clone(), *key, ssrc));
         if self.call.is_flowing_at_once.load(Ordering::Relaxed) {
@@ -355,12 +382,12 @@ impl Stay<'_> {
         }
     }
 
-    /// The number in payloads of the producer that the server calls `producer_id`.
-    async fn publisher(&self, producer_id: &str) -> Result<u32, PeerError> {
+    /// What is known of the producer that the server calls `producer_id`.
+    async fn announced(&self, producer_id: &str) -> Result<Announced, PeerError> {
         for _ in 0..LOOKUPS_MAX {
-            let found = lock(&self.call.publishers).get(producer_id).copied();
-            if let Some(publisher) = found {
-                return Ok(publisher);
+            let found = lock(&self.call.publishers).get(producer_id).cloned();
+            if let Some(announced) = found {
+                return Ok(announced);
             }
             sleep(LOOKUP_PAUSE).await;
         }

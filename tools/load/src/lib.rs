@@ -8,11 +8,13 @@
 
 pub mod cli;
 pub mod error;
+pub mod inspect;
 pub mod join;
 pub mod lane;
 pub mod measure;
 pub mod observe;
 pub mod progress;
+pub mod record;
 pub mod report;
 pub mod run;
 pub mod shape;

@@ -1,6 +1,7 @@
 //! A run from its beginning to its report: joins at their rate, the measured time with its comings and goings, the end.
 
 use std::collections::HashMap;
+use std::io::{Write, stderr};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -14,7 +15,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use crate::cli::RunArgs;
+use crate::cli::{CaptureArgs, RunArgs};
 use crate::error::LoadError;
 use crate::join::{Call, Ended, Tally, participate};
 use crate::lane::{Lane, LaneOrders, LaneOutcome, Order, Traffic};
@@ -24,7 +25,7 @@ use crate::observe::process::ProcessSample;
 use crate::progress::Progress;
 use crate::report::{Generator, Joins, Judged, Media, Report, judge};
 use crate::shape::{Seat, Shape};
-use crate::source::Picture;
+use crate::source::{Library, Picture};
 
 /// Participants that join at one time; more would wait for one another, and their times would tell of that.
 const JOINING_MAX: usize = 64;
@@ -80,6 +81,7 @@ struct Stage {
 
 impl Stage {
     fn set(args: &RunArgs, shape: Shape, interrupted: Arc<AtomicBool>) -> Result<Self, LoadError> {
+        let library = read_capture(&args.capture)?;
         let epoch = Instant::now();
         let ramp = Duration::from_secs_f64(shape.participants_total() as f64 / args.shape.join_rate);
         let horizon = 4 * ramp + shape.duration + PLAN_SLACK;
@@ -102,6 +104,7 @@ impl Stage {
             publishers: Mutex::new(HashMap::new()),
             next_key: AtomicU64::new(0),
             is_flowing_at_once: AtomicBool::new(false),
+            library,
             shape,
         };
         let ticker = tokio::spawn(run_ticker(Arc::clone(&join_lateness)));
@@ -256,6 +259,17 @@ impl Stage {
     }
 }
 
+/// Reads the capture that was asked for, and says what of it is not used.
+fn read_capture(args: &CaptureArgs) -> Result<Option<Library>, LoadError> {
+    let Some(path) = &args.capture else { return Ok(None) };
+    let (library, warnings) = Library::read(path, &args.filter(), args.capture_scale)?;
+    for warning in warnings {
+        // A closed standard error is no reason not to run.
+        let _ = writeln!(stderr(), "warning: {warning}");
+    }
+    Ok(Some(library))
+}
+
 /// Puts together what lanes and joins have measured.
 fn conclude(
     args: &RunArgs,
@@ -317,7 +331,7 @@ async fn run_ticker(lateness: Arc<Mutex<Durations>>) {
 }
 
 /// Loopback for a server on loopback, which can't be reached from elsewhere; else any.
-fn local_for(url: &str) -> IpAddr {
+pub fn local_for(url: &str) -> IpAddr {
     let authority = url.split("://").nth(1).and_then(|rest| rest.split(['/', '?']).next()).unwrap_or_default();
     let is_loopback = authority.starts_with("localhost") || authority.starts_with("127.");
     IpAddr::V4(if is_loopback { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED })

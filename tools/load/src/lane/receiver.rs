@@ -3,12 +3,14 @@
 //! A verified receiver authenticates every packet, and compares its content with what the producer must have sent; the others
 //! look at headers alone. Headers are not encrypted, so loss, repeats, order and jitter are known of all.
 
+use std::sync::Arc;
+
 use peer::{LossReport, Srtp, VoicePayload, Window, decode_picture};
 use rtp_util::marshal::Unmarshal;
 
 use super::outcome::{ContentOutcome, LaneOutcome, StreamOutcome};
 use crate::measure::stream::{Counts, StreamFigures};
-use crate::source::Kind;
+use crate::source::{Found, Kind, Ledger};
 
 /// The fixed part of an RTP header (RFC 3550 5.1).
 const HEADER_LEN: usize = 12;
@@ -29,6 +31,8 @@ pub struct StreamStart {
     pub kind: Kind,
     /// The number of its producer in payloads.
     pub publisher: u32,
+    /// Where its producer notes payloads that do not speak for themselves.
+    pub ledger: Option<Arc<Ledger>>,
     /// When it was asked for, in nanoseconds since the Unix epoch.
     pub opened_at_ns: u64,
 }
@@ -124,8 +128,8 @@ impl Receiver {
             return;
         }
         if !is_retransmission {
-            match self.early.iter_mut().find(|(early, _)| *early == ssrc) {
-                Some((_, count)) => *count += 1,
+            match self.early.iter().position(|(early, _)| *early == ssrc) {
+                Some(place) => self.early[place].1 += 1,
                 None if self.early.len() < EARLY_SSRCS_MAX => self.early.push((ssrc, 1)),
                 None => outcome.rubbish.unknown += 1,
             }
@@ -158,6 +162,21 @@ impl Receiver {
     }
 }
 
+impl StreamStart {
+    /// Which of its producer's packets had this payload; `None` where none had.
+    fn find(&self, payload: &[u8], highest: Option<u64>) -> Option<Found> {
+        if let Some(ledger) = &self.ledger {
+            return ledger.find(payload, highest.map(|highest| highest + 1));
+        }
+        let decoded = match self.kind {
+            Kind::Audio => VoicePayload::decode(payload),
+            Kind::Video => decode_picture(payload),
+        };
+        let decoded = decoded.filter(|decoded| decoded.publisher == self.publisher)?;
+        Some(Found { counter: decoded.counter, sent_at_ns: decoded.sent_at_ns })
+    }
+}
+
 impl Stream {
     /// Authenticates a packet and compares its content; false where it is rubbish.
     fn check(&mut self, arrival: Arrival<'_>, srtp: &Srtp, outcome: &mut LaneOutcome) -> bool {
@@ -168,16 +187,12 @@ impl Stream {
         };
         outcome.traffic.checked += 1;
         let payload = rtp::packet::Packet::unmarshal(&mut plain).map(|packet| packet.payload).unwrap_or_default();
-        let decoded = match self.start.kind {
-            Kind::Audio => VoicePayload::decode(&payload),
-            Kind::Video => decode_picture(&payload),
-        };
-        let Some(decoded) = decoded.filter(|decoded| decoded.publisher == self.start.publisher) else {
+        let Some(found) = self.start.find(&payload, content.window.highest()) else {
             outcome.rubbish.altered += 1;
             return false;
         };
-        let latency_ns = arrival.at_ns.saturating_sub(decoded.sent_at_ns);
-        content.note(decoded.counter, latency_ns);
+        let latency_ns = arrival.at_ns.saturating_sub(found.sent_at_ns);
+        content.note(found.counter, latency_ns);
         match self.start.kind {
             Kind::Audio => outcome.audio_latency.note_ns(latency_ns),
             Kind::Video => {

@@ -4,15 +4,14 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use peer::{
-    AUDIO_LEVEL_EXTENSION_ID, MID_EXTENSION_ID, OPUS_PAYLOAD_TYPE, PeerError, Reports, Srtp,
-    TRANSPORT_SEQUENCE_EXTENSION_ID, VideoCodec, Wish,
+    AUDIO_LEVEL_EXTENSION_ID, MID_EXTENSION_ID, PeerError, Reports, Srtp, TRANSPORT_SEQUENCE_EXTENSION_ID, Wish,
 };
 use rtp::header::Header;
 use rtp::packet::Packet;
 use rtp_util::marshal::Marshal;
 
 use super::outcome::{LaneOutcome, ProducerOutcome};
-use crate::source::{Kind, Source, SourcePacket};
+use crate::source::{Source, SourcePacket};
 
 /// Packets that carry the MID at first; a browser sends it until the first report comes.
 const NAMED_PACKETS: u64 = 50;
@@ -136,10 +135,7 @@ impl Sender {
 
 impl Producer {
     fn payload_type(&self) -> u8 {
-        match self.start.source.kind() {
-            Kind::Audio => OPUS_PAYLOAD_TYPE,
-            Kind::Video => VideoCodec::Vp8.payload_type(),
-        }
+        self.start.source.format().payload_type()
     }
 
     fn packet(&mut self, source: SourcePacket, transport_sequence: Option<u16>) -> Result<Packet, PeerError> {
@@ -161,7 +157,7 @@ impl Producer {
         if self.sent < NAMED_PACKETS {
             extend(&mut header, MID_EXTENSION_ID, self.start.mid.clone().into_bytes())?;
         }
-        Ok(Packet { header, payload: source.payload.into() })
+        Ok(Packet { header, payload: source.payload })
     }
 
     /// A packet in the way of RFC 4588; `None` where it is no longer kept.

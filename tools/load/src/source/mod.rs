@@ -2,9 +2,18 @@
 //!
 //! A source gives payloads with the time at which each is due; numbers, SSRCs and header extensions are the sender's.
 
+mod ledger;
+mod played;
 mod video;
 mod voice;
 
+use std::sync::Arc;
+
+use bytes::Bytes;
+use peer::VideoCodec;
+
+pub use ledger::{Found, Ledger};
+pub use played::{Format, Library, Playable, Played};
 pub use video::{Picture, Video};
 pub use voice::Voice;
 
@@ -40,7 +49,7 @@ impl Kind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourcePacket {
     /// The payload.
-    pub payload: Vec<u8>,
+    pub payload: Bytes,
     /// Ticks of the clock since the source's beginning.
     pub timestamp: u32,
     /// The marker bit.
@@ -55,14 +64,25 @@ pub enum Source {
     Voice(Voice),
     /// Synthetic pictures.
     Video(Video),
+    /// A stream of a capture.
+    Played(Played),
 }
 
 impl Source {
-    /// What it carries.
-    pub fn kind(&self) -> Kind {
+    /// The format of its payloads.
+    pub fn format(&self) -> Format {
         match self {
-            Self::Voice(_) => Kind::Audio,
-            Self::Video(_) => Kind::Video,
+            Self::Voice(_) => Format::Opus,
+            Self::Video(_) => Format::Video(VideoCodec::Vp8),
+            Self::Played(played) => played.format(),
+        }
+    }
+
+    /// Where its payloads are noted, if they do not speak for themselves.
+    pub fn ledger(&self) -> Option<&Arc<Ledger>> {
+        match self {
+            Self::Voice(_) | Self::Video(_) => None,
+            Self::Played(played) => Some(played.ledger()),
         }
     }
 
@@ -71,6 +91,7 @@ impl Source {
         match self {
             Self::Voice(voice) => voice.due_ns(),
             Self::Video(video) => Some(video.due_ns()),
+            Self::Played(played) => Some(played.due_ns()),
         }
     }
 
@@ -79,10 +100,11 @@ impl Source {
         match self {
             Self::Voice(voice) => voice.poll_packet(sent_at_ns),
             Self::Video(video) => video.poll_packet(sent_at_ns),
+            Self::Played(played) => played.poll_packet(sent_at_ns),
         }
     }
 
-    /// Makes the next frame one that needs no other.
+    /// Makes the next frame one that needs no other; a capture goes on as it was.
     pub fn handle_key_frame_request(&mut self) {
         if let Self::Video(video) = self {
             video.handle_key_frame_request();

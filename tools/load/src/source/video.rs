@@ -99,7 +99,7 @@ impl Video {
         };
         let content = VoicePayload { publisher: self.publisher, counter: self.counter, sent_at_ns };
         let packet = SourcePacket {
-            payload: encode_picture(part, self.frame as u16 & 0x7fff, &content, self.content_len),
+            payload: encode_picture(part, self.frame as u16 & 0x7fff, &content, self.content_len).into(),
             timestamp: (self.frame * CLOCK_RATE_HZ / self.picture.frame_rate) as u32,
             marker: sent + 1 == count,
             audio_level: None,

@@ -65,7 +65,7 @@ impl Voice {
         let len = if is_speaking { self.rng.random_range(FRAME_LENS) } else { COMFORT_LEN };
         let payload = VoicePayload { publisher: self.publisher, counter: self.counter, sent_at_ns };
         let packet = SourcePacket {
-            payload: payload.encode(len),
+            payload: payload.encode(len).into(),
             timestamp: ((due_ns - self.phase_ns) / FRAME_NS * FRAME_TICKS) as u32,
             marker: is_speaking && !self.was_speaking,
             audio_level: Some(if is_speaking { LEVEL_SPEECH } else { LEVEL_SILENCE }),

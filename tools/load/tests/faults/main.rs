@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use peer::{JoinOptions, Participant};
 use serde_json::Value;
 use server::{Faults, FaultyServer};
 
@@ -150,6 +151,58 @@ fn refused_connections_are_failed_joins_with_their_reason() {
     assert_eq!((code, outcome(&report)), (Some(4), "serverFailed"));
     assert_eq!((count(&report, "/joins/joined"), count(&report, "/joins/failed")), (3, 1));
     assert!(report["joins"]["failures"][0]["reason"].as_str().is_some_and(|reason| reason.contains("WebSocket")));
+}
+
+/// A participant who speaks in the room called `stage` for as long as `recorded` takes.
+fn with_a_speaker<T>(server: &FaultyServer, recorded: impl FnOnce() -> T) -> T {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let speaking = runtime.block_on(async {
+        let mut speaker = Participant::join(JoinOptions::new(&server.url(), "any token", "stage")).await?;
+        let publisher = speaker.publish_audio().await?;
+        Ok::<_, peer::PeerError>((speaker, publisher))
+    });
+    let _speaking = speaking.expect("one speaks");
+    recorded()
+}
+
+#[test]
+fn what_is_recorded_is_listed_and_played_again_and_every_payload_of_it_is_checked() {
+    let server = FaultyServer::start(Faults::default());
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("stage.pcap");
+    let tool = || Command::new(env!("CARGO_BIN_EXE_voice-load"));
+    let recorded = with_a_speaker(&server, || {
+        tool()
+            .args(["record", "--url", &server.url(), "--channel", "stage", "--duration", "3s", "--out"])
+            .arg(&file)
+            .env("JWT_SECRET", "a secret that this server does not look at")
+            .output()
+            .expect("it runs")
+    });
+    assert_eq!(recorded.status.code(), Some(0), "{recorded:?}");
+
+    let listed = tool().arg("inspect").arg(&file).arg("--json").output().expect("it runs");
+    let streams: Value = serde_json::from_slice(&listed.stdout).expect("a list");
+    assert_eq!((streams[0]["codec"].as_str(), streams[0]["lost"].as_u64()), (Some("opus"), Some(0)), "{streams:#}");
+    assert!(streams[0]["packets"].as_u64().is_some_and(|packets| packets > 20), "{streams:#}");
+
+    let played = ["--capture", file.to_str().expect("a path of words")];
+    let (code, report, injected) = run(Faults::default(), &played);
+    assert_eq!((code, outcome(&report)), (Some(0), "passed"), "{report:#}");
+    assert_eq!(count(&report, "/media/checked"), injected.forwarded);
+    assert_eq!((count(&report, "/media/audio/lost"), count(&report, "/media/audio/contentLost")), (0, 0));
+    let (code, report, injected) = run(Faults { altered: 20, ..Faults::default() }, &played);
+    assert_eq!((code, outcome(&report)), (Some(5), "rubbish"));
+    assert_near(count(&report, "/rubbish/altered"), injected.altered);
+
+    // Cut within its last record: the error says where, and what is whole is listed.
+    let whole = std::fs::read(&file).expect("it is there");
+    std::fs::write(&file, &whole[..whole.len() - 7]).expect("it can be cut");
+    let listed = tool().arg("inspect").arg(&file).output().expect("it runs");
+    assert_eq!(listed.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&listed.stdout).contains("opus"));
+    assert!(String::from_utf8_lossy(&listed.stderr).contains("at byte"), "{listed:?}");
 }
 
 /// Waits until the progress lines say that packets arrive; the rest of them are read by a thread.
