@@ -116,7 +116,7 @@ impl Signaling {
     /// Takes the first push of type `kind` that `is_wanted`, waiting for it if need be. Others stay.
     pub async fn push(&self, kind: &str, is_wanted: impl Fn(&Value) -> bool) -> Result<Value, PeerError> {
         let is_wanted = |push: &Value| push["type"] == kind && is_wanted(push);
-        let search = self.inbox.wait_for(|state| state.take_push(&is_wanted));
+        let search = self.inbox.wait_for(|state| state.take_push(is_wanted));
         timeout(ANSWER_TIMEOUT, search).await.unwrap_or_else(|_| Err(PeerError::TimedOut(format!("the push {kind}"))))
     }
 

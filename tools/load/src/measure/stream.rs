@@ -206,10 +206,14 @@ mod tests {
     fn a_report_tells_the_loss_since_the_last_one() {
         let mut figures = StreamFigures::new(48_000);
         assert_eq!(figures.poll_report(), None);
-        (0..4u16).for_each(|sequence| drop(figures.note(sequence, 0, 0)));
+        for sequence in 0..4 {
+            figures.note(sequence, 0, 0);
+        }
         let report = figures.poll_report().map(|report| (report.fraction_lost, report.total_lost));
         assert_eq!(report, Some((0, 0)));
-        [5, 7].into_iter().for_each(|sequence| drop(figures.note(sequence, 0, 0)));
+        for sequence in [5, 7] {
+            figures.note(sequence, 0, 0);
+        }
         let report = figures.poll_report().map(|report| (report.fraction_lost, report.total_lost));
         assert_eq!(report, Some((128, 2)));
         assert_eq!(figures.poll_report().map(|report| report.highest_sequence), Some(7));

@@ -1,6 +1,8 @@
 //! The binary against a server of the tests' own that loses, repeats, reorders, delays, alters, mixes up keys and crashes: each
 //! fault is reported for what it is, and as often as it happened.
 
+#![expect(clippy::expect_used, reason = "a test's own machinery fails the test where it fails")]
+
 mod server;
 
 use std::io::{BufRead, BufReader};

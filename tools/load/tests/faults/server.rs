@@ -27,38 +27,38 @@ const WHOLE: u32 = 1000;
 
 /// What goes wrong on purpose.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Faults {
+pub(crate) struct Faults {
     /// Thousandths of packets that are lost.
-    pub lost: u32,
+    pub(crate) lost: u32,
     /// Thousandths of packets that are sent twice.
-    pub repeated: u32,
+    pub(crate) repeated: u32,
     /// Thousandths of packets that change places with the next.
-    pub reordered: u32,
+    pub(crate) reordered: u32,
     /// Thousandths of packets one byte of whose content is changed, authenticated all the same.
-    pub altered: u32,
+    pub(crate) altered: u32,
     /// Thousandths of packets that are protected with keys that nobody has.
-    pub foreign_keys: u32,
+    pub(crate) foreign_keys: u32,
     /// Every packet is held back for so long.
-    pub delay: Duration,
+    pub(crate) delay: Duration,
     /// `resumeConsumer` is unknown, and media flows at once; answers carry no ids.
-    pub is_simple: bool,
+    pub(crate) is_simple: bool,
     /// Tokens are not looked at, but every so-and-so-many-th connection is refused.
-    pub refused_every: usize,
+    pub(crate) refused_every: usize,
 }
 
 /// What was done on purpose, in packets to receivers.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Injected {
-    pub forwarded: u64,
-    pub lost: u64,
-    pub repeated: u64,
-    pub reordered: u64,
-    pub altered: u64,
-    pub foreign_keys: u64,
+pub(crate) struct Injected {
+    pub(crate) forwarded: u64,
+    pub(crate) lost: u64,
+    pub(crate) repeated: u64,
+    pub(crate) reordered: u64,
+    pub(crate) altered: u64,
+    pub(crate) foreign_keys: u64,
 }
 
 /// A running server; dropping it is a crash.
-pub struct FaultyServer {
+pub(crate) struct FaultyServer {
     runtime: Option<Runtime>,
     world: Arc<World>,
     address: SocketAddr,
@@ -109,7 +109,7 @@ struct Consumer {
 }
 
 impl FaultyServer {
-    pub fn start(faults: Faults) -> Self {
+    pub(crate) fn start(faults: Faults) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime");
         let identity = DtlsIdentity::generate().expect("a certificate");
@@ -120,16 +120,16 @@ impl FaultyServer {
         Self { runtime: Some(runtime), world, address }
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("ws://{}/signaling", self.address)
     }
 
-    pub fn injected(&self) -> Injected {
+    pub(crate) fn injected(&self) -> Injected {
         self.world.state().injected
     }
 
     /// All sockets close at once, without a word.
-    pub fn crash(&mut self) {
+    pub(crate) fn crash(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
