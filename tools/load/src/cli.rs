@@ -102,7 +102,7 @@ pub struct RunArgs {
     /// What must be met.
     #[command(flatten)]
     pub limits: LimitArgs,
-    /// Threads that carry media; one bears about 300 000 packets a second. Example: --lanes 2
+    /// Threads that carry media, each a share of the transports. Example: --lanes 2
     #[arg(long, default_value_t = 1, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub lanes: u16,
     /// Write the result as JSON to a file, or to standard output with -. Example: --json result.json

@@ -96,6 +96,9 @@ impl Shape {
         // A room's chances are its own, so that more rooms do not change the first ones.
         let mut rng = StdRng::seed_from_u64(self.seed ^ (room as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let mut turns = self.plan_turns(&mut rng, horizon);
+        // The last place is verified in any case, and the others make up the share.
+        let others = self.participants.saturating_sub(1).max(1) as f64;
+        let share = ((self.verified_share * self.participants as f64 - 1.0) / others).clamp(0.0, 1.0);
         (0..self.participants)
             .map(|place| Seat {
                 room,
@@ -104,8 +107,8 @@ impl Shape {
                 turns: turns.get_mut(place).map(std::mem::take).unwrap_or_default(),
                 has_camera: place < self.cameras,
                 has_screen: place < self.screens,
-                // The last place: it hears those with cameras.
-                is_verified: place + 1 == self.participants || rng.random_bool(self.verified_share.clamp(0.0, 1.0)),
+                // The last place hears those with cameras, who have the first.
+                is_verified: place + 1 == self.participants || rng.random_bool(share),
             })
             .collect()
     }
