@@ -1,5 +1,5 @@
-//! The load tool against the real service: a small shape of voice and pictures, every packet of it checked, with the service's
-//! process and metrics looked at beside.
+//! The load tool against the real service: a small shape of voice and pictures, every packet of it checked, with the
+//! service's process and metrics looked at beside.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use capture::Filter;
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::error::LoadError;
@@ -79,7 +80,8 @@ pub struct TargetArgs {
     /// A command that prints a token for {user} and {channel}. Example: --token-command 'issue-token {user}'
     #[arg(long, value_name = "COMMAND")]
     pub token_command: Option<String>,
-    /// The address that sockets are bound on; loopback for a server on loopback, else any. Example: --local-ip 192.0.2.7
+    /// The address that sockets are bound on; loopback for a server on loopback, else any. Example: --local-ip
+    /// 192.0.2.7
     #[arg(long, value_name = "IP")]
     pub local_ip: Option<IpAddr>,
 }
@@ -139,10 +141,10 @@ pub struct ShapeArgs {
     #[arg(long, value_name = "COUNT")]
     pub screen: Option<u32>,
     /// A camera's rate in kbit/s. Example: --camera-kbps 1200
-    #[arg(long, default_value_t = 800, value_name = "KBPS", value_parser = clap::value_parser!(u64).range(50..=20_000))]
+    #[arg(long, default_value_t = 800, value_name = "KBPS", value_parser = kbps())]
     pub camera_kbps: u64,
     /// A screen's rate in kbit/s. Example: --screen-kbps 2500
-    #[arg(long, default_value_t = 1500, value_name = "KBPS", value_parser = clap::value_parser!(u64).range(50..=20_000))]
+    #[arg(long, default_value_t = 1500, value_name = "KBPS", value_parser = kbps())]
     pub screen_kbps: u64,
     /// What those send who have a microphone and do not speak. Example: --silent none
     #[arg(long, value_enum, default_value_t = Silent::Dtx)]
@@ -159,7 +161,8 @@ pub struct ShapeArgs {
     /// What the chances of the plan follow from: the same seed, the same plan. Example: --seed 7
     #[arg(long, default_value_t = 1, value_name = "NUMBER")]
     pub seed: u64,
-    /// Of the listeners, the share whose every packet is authenticated and checked; at least one of each room. Example: --verify 1
+    /// Of the listeners, the share whose every packet is authenticated and checked; at least one of each room. Example:
+    /// --verify 1
     #[arg(long, default_value_t = 0.1, value_name = "SHARE", value_parser = share)]
     pub verify: f64,
 }
@@ -168,7 +171,8 @@ pub struct ShapeArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Capture")]
 pub struct CaptureArgs {
-    /// Microphones and cameras play the streams of this capture, round and round; its own pauses take the place of --speakers. Example: --capture call.pcap
+    /// Microphones and cameras play the streams of this capture, round and round; its own pauses take the place of
+    /// --speakers. Example: --capture call.pcap
     #[arg(long, value_name = "FILE")]
     pub capture: Option<PathBuf>,
     /// Only streams from or to this UDP port. Example: --capture-port 40000
@@ -214,7 +218,8 @@ pub struct RecordArgs {
     /// How long to record. Example: --duration 30s
     #[arg(long, default_value = "30s", value_name = "TIME", value_parser = duration)]
     pub duration: Duration,
-    /// The capture to write: decrypted RTP in the pcap format, which Wireshark and --capture read. Example: --out call.pcap
+    /// The capture to write: decrypted RTP in the pcap format, which Wireshark and --capture read. Example: --out
+    /// call.pcap
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
 }
@@ -223,10 +228,12 @@ pub struct RecordArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Server")]
 pub struct ObserveArgs {
-    /// Measure this process of the server: CPU of each thread, memory, descriptors. Example: --pid $(pidof voice-service)
+    /// Measure this process of the server: CPU of each thread, memory, descriptors. Example: --pid $(pidof
+    /// voice-service)
     #[arg(long, value_name = "PID")]
     pub pid: Option<u32>,
-    /// Where the server's metrics are, if not at /metrics beside the signaling. Example: --metrics-url http://127.0.0.1:9100/metrics
+    /// Where the server's metrics are, if not at /metrics beside the signaling. Example: --metrics-url
+    /// http://127.0.0.1:9100/metrics
     #[arg(long, value_name = "URL")]
     pub metrics_url: Option<String>,
 }
@@ -268,7 +275,8 @@ pub struct LimitArgs {
     /// Not-authentic, altered and unknown packets (exit code 5). Example: --max-rubbish 10
     #[arg(long, default_value_t = 0, value_name = "COUNT")]
     pub max_rubbish: u64,
-    /// A run is invalid where 1 % of packets were sent later than this by the tool itself. Example: --own-lateness-ms 20
+    /// A run is invalid where 1 % of packets were sent later than this by the tool itself. Example: --own-lateness-ms
+    /// 20
     #[arg(long, default_value_t = 10.0, value_name = "MS", value_parser = positive)]
     pub own_lateness_ms: f64,
 }
@@ -344,6 +352,11 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 fn number(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|number: &f64| number.is_finite()).ok_or_else(|| format!("{text:?} is no number"))
+}
+
+/// The rates of pictures: from a stamp's to the most that a browser sends.
+fn kbps() -> RangedU64ValueParser {
+    clap::value_parser!(u64).range(50..=20_000)
 }
 
 /// Reads an SSRC, decimal or hexadecimal.

@@ -18,7 +18,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use crate::cli::{CaptureArgs, RunArgs};
 use crate::error::LoadError;
 use crate::join::{Call, Ended, Tally, participate};
-use crate::lane::{Lane, LaneOrders, LaneOutcome, Order, Traffic};
+use crate::lane::{Lane, LaneOrders, LaneOutcome, Order};
 use crate::measure::histogram::Durations;
 use crate::observe::metrics::{self, Scrape};
 use crate::observe::process::ProcessSample;
@@ -248,7 +248,8 @@ impl Stage {
             (figures.joined - figures.left.min(figures.joined), figures.failed(), figures.lost_total())
         };
         let words = format!(
-            "{stage}: {joined} of {} in, {failed} failed, {lost} lost; {} streams; packets {} sent, {} received, {} rubbish",
+            "{stage}: {joined} of {} in, {failed} failed, {lost} lost; {} streams; \
+             packets {} sent, {} received, {} rubbish",
             self.seats.len(),
             sum(|gauge| &gauge.streams),
             sum(|gauge| &gauge.sent),
@@ -353,30 +354,4 @@ fn raise_descriptor_limit(shape: &Shape) -> Result<(), LoadError> {
     }
     setrlimit(Resource::RLIMIT_NOFILE, needed, hard)
         .map_err(|error| LoadError::System(format!("the limit of descriptors can't be raised to {needed}: {error}")))
-}
-
-impl LaneOutcome {
-    /// The lane's share of one core in the measured time.
-    fn cores(&self) -> f64 {
-        self.cpu.as_secs_f64() / self.measured.as_secs_f64().max(f64::EPSILON)
-    }
-
-    /// Takes the figures of another lane.
-    fn add(&mut self, other: &Self) {
-        self.audio_latency.add(&other.audio_latency);
-        self.video_latency.add(&other.video_latency);
-        self.lateness.add(&other.lateness);
-        self.first_packet.add(&other.first_packet);
-        self.first_key_frame.add(&other.first_key_frame);
-        self.streams.extend_from_slice(&other.streams);
-        self.producers.extend_from_slice(&other.producers);
-        self.rubbish.add(&other.rubbish);
-        self.traffic = self.traffic.plus(&other.traffic);
-        self.traffic_measured = Traffic::plus(&self.traffic_measured, &other.traffic_measured);
-        self.cpu += other.cpu;
-        self.measured = self.measured.max(other.measured);
-        self.overflowed += other.overflowed;
-        self.unanswered_transports += other.unanswered_transports;
-        self.receive_buffer_len = [self.receive_buffer_len, other.receive_buffer_len].into_iter().flatten().min();
-    }
 }

@@ -1,4 +1,5 @@
-//! The shape of a run: who sits in which room, what each sends, and who speaks when. Pure: the same seed gives the same plan.
+//! The shape of a run: who sits in which room, what each sends, and who speaks when. Pure: the same seed gives the same
+//! plan.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -7,7 +8,8 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-/// The mean length of a turn at talk. Conversations have turns of a few seconds (ITU-T P.59 has talk spurts of 1.0 s within them).
+/// The mean length of a turn at talk. Conversations have turns of a few seconds (ITU-T P.59 has talk spurts of 1.0 s
+/// within them).
 const TURN_MEAN: Duration = Duration::from_secs(4);
 /// No turn is shorter: a shorter one is an interjection, and tells nothing about a server.
 const TURN_MIN: Duration = Duration::from_millis(600);
@@ -42,7 +44,8 @@ pub struct Shape {
     pub screens: usize,
     /// What those send who do not speak.
     pub silent: Silent,
-    /// Of the participants who listen, this share has every packet authenticated and checked; at least one of each room.
+    /// Of the participants who listen, this share has every packet authenticated and checked; at least one of each
+    /// room.
     pub verified_share: f64,
     /// How long the run is measured.
     #[serde(skip)]

@@ -96,8 +96,8 @@ impl Reports {
         }
     }
 
-    /// The compound packet that is due now: a report with what `losses` tell of the streams that are received, our name, and
-    /// answers to probes.
+    /// The compound packet that is due now: a report with what `losses` tell of the streams that are received, our
+    /// name, and answers to probes.
     pub fn poll_compound(&mut self, losses: impl Iterator<Item = (u32, LossReport)>, now_ns: u64) -> Compound {
         let mut blocks = Vec::new();
         for (ssrc, report) in losses.take(BLOCKS_MAX) {

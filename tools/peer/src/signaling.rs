@@ -181,8 +181,8 @@ impl InboxState {
         self.pushes.push_back(message);
     }
 
-    /// Whose answer `message` is. A simpler server than ours may leave ids out; it answers in order all the same, and an answer's
-    /// type tells it from a push.
+    /// Whose answer `message` is. A simpler server than ours may leave ids out; it answers in order all the same, and
+    /// an answer's type tells it from a push.
     fn take_waiting(&mut self, message: &Value) -> Option<Waiting> {
         let place = match message["id"].as_u64() {
             Some(id) => {

@@ -316,7 +316,8 @@ impl Transport {
         lock(&self.shared.wishes).since(count).to_vec()
     }
 
-    /// Lets go of a connected transport: its tasks end, and who holds the outcome reads, sends and checks in their place.
+    /// Lets go of a connected transport: its tasks end, and who holds the outcome reads, sends and checks in their
+    /// place.
     ///
     /// # Errors
     /// Where the transport is not connected yet.
@@ -458,7 +459,8 @@ impl Shared {
         }
     }
 
-    /// A handshake record of epoch 0 after completion means that the client has not seen our last flight (RFC 6347 4.2.4).
+    /// A handshake record of epoch 0 after completion means that the client has not seen our last flight (RFC 6347
+    /// 4.2.4).
     fn resend_last_flight(&self, datagram: &[u8], resent_at: &mut Option<Instant>) {
         let is_handshake = datagram.first() == Some(&22) && datagram.get(3..5) == Some(&[0, 0]);
         let now = Instant::now();

@@ -30,8 +30,8 @@ impl Window {
         self.highest
     }
 
-    /// The place that a sequence number stands for: the nearest to the highest seen (RFC 3550 A.1, without its probation).
-    /// The first is put one cycle up, so that what comes late before it stays above zero.
+    /// The place that a sequence number stands for: the nearest to the highest seen (RFC 3550 A.1, without its
+    /// probation). The first is put one cycle up, so that what comes late before it stays above zero.
     pub fn extend(&self, sequence: u16) -> u64 {
         let highest = self.highest.unwrap_or(1 << 16 | u64::from(sequence));
         let step = sequence.wrapping_sub(highest as u16) as i16;

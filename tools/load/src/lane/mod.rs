@@ -1,9 +1,9 @@
 //! A lane: one thread that carries the media of many transports.
 //!
-//! Joins are made elsewhere; a transport that is connected comes here with its socket and keys. The lane looks at all its
-//! sockets about once a millisecond: that is soon enough to send on time, and when a packet came is told by the kernel's stamp,
-//! not by when it is read. A packet costs no lock, no allocation and no look-up but a short search by SSRC, unless its
-//! transport is verified.
+//! Joins are made elsewhere; a transport that is connected comes here with its socket and keys. The lane looks at all
+//! its sockets about once a millisecond: that is soon enough to send on time, and when a packet came is told by the
+//! kernel's stamp, not by when it is read. A packet costs no lock, no allocation and no look-up but a short search by
+//! SSRC, unless its transport is verified.
 
 mod outcome;
 mod receiver;
@@ -139,7 +139,8 @@ enum Task {
     Packet(usize),
 }
 
-/// A task of the transport in a slot; void where the slot has another key by then. Times are nanoseconds since the epoch.
+/// A task of the transport in a slot; void where the slot has another key by then. Times are nanoseconds since the
+/// epoch.
 type Timer = Reverse<(u64, Task, usize, u64)>;
 
 struct Runner {

@@ -57,6 +57,32 @@ pub struct LaneOutcome {
     pub unanswered_transports: u64,
 }
 
+impl LaneOutcome {
+    /// The lane's share of one core in the measured time.
+    pub fn cores(&self) -> f64 {
+        self.cpu.as_secs_f64() / self.measured.as_secs_f64().max(f64::EPSILON)
+    }
+
+    /// Takes the figures of another lane.
+    pub fn add(&mut self, other: &Self) {
+        self.audio_latency.add(&other.audio_latency);
+        self.video_latency.add(&other.video_latency);
+        self.lateness.add(&other.lateness);
+        self.first_packet.add(&other.first_packet);
+        self.first_key_frame.add(&other.first_key_frame);
+        self.streams.extend_from_slice(&other.streams);
+        self.producers.extend_from_slice(&other.producers);
+        self.rubbish.add(&other.rubbish);
+        self.traffic = self.traffic.plus(&other.traffic);
+        self.traffic_measured = Traffic::plus(&self.traffic_measured, &other.traffic_measured);
+        self.cpu += other.cpu;
+        self.measured = self.measured.max(other.measured);
+        self.overflowed += other.overflowed;
+        self.unanswered_transports += other.unanswered_transports;
+        self.receive_buffer_len = [self.receive_buffer_len, other.receive_buffer_len].into_iter().flatten().min();
+    }
+}
+
 /// What should never arrive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]

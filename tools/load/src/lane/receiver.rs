@@ -1,7 +1,7 @@
 //! The receiving side of a transport: each RTP packet finds its stream by SSRC and touches that one small struct.
 //!
-//! A verified receiver authenticates every packet, and compares its content with what the producer must have sent; the others
-//! look at headers alone. Headers are not encrypted, so loss, repeats, order and jitter are known of all.
+//! A verified receiver authenticates every packet, and compares its content with what the producer must have sent; the
+//! others look at headers alone. Headers are not encrypted, so loss, repeats, order and jitter are known of all.
 
 use std::sync::Arc;
 
@@ -234,7 +234,8 @@ fn header(packet: &[u8]) -> Option<(u16, u32, u32)> {
     Some((u16::from_be_bytes([s0, s1]), u32::from_be_bytes([t0, t1, t2, t3]), u32::from_be_bytes([c0, c1, c2, c3])))
 }
 
-/// The first packet of a VP8 frame that needs no other: the descriptor begins a partition, and the frame's first byte has no P.
+/// The first packet of a VP8 frame that needs no other: the descriptor begins a partition, and the frame's first byte
+/// has no P.
 fn is_key_frame_start(payload: &[u8]) -> bool {
     matches!(payload, [0x90, _, _, _, frame, ..] if frame & 1 == 0)
 }

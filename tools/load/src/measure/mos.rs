@@ -55,7 +55,8 @@ mod tests {
 
     #[test]
     fn scores_are_those_of_the_recommendation() {
-        // G.107 Annex B: the default rating gives 4.41; Table B.1 has R 90, 80, 70, 60, 50 at 4.34, 4.03, 3.60, 3.10, 2.58.
+        // G.107 Annex B: the default rating gives 4.41; Table B.1 has R 90, 80, 70, 60, 50 at 4.34, 4.03, 3.60, 3.10,
+        // 2.58.
         for (rating, score) in [(93.2, 4.41), (90.0, 4.34), (80.0, 4.03), (70.0, 3.60), (60.0, 3.10), (50.0, 2.58)] {
             assert!((mean_opinion_score(rating) - score).abs() < 0.007, "{rating}: {}", mean_opinion_score(rating));
         }

@@ -129,7 +129,8 @@ mod tests {
     #[test]
     fn what_has_grown_is_told_by_shard_and_reason() {
         let before = scrape(
-            "voice_rtp_packets_total{direction=\"in\"} 10\nvoice_dropped_packets_total{shard=\"0\",reason=\"late\"} 1\n",
+            "voice_rtp_packets_total{direction=\"in\"} 10\n\
+             voice_dropped_packets_total{shard=\"0\",reason=\"late\"} 1\n",
         );
         let mut after = scrape(
             "voice_rtp_packets_total{direction=\"in\"} 30\nvoice_rtp_packets_total{direction=\"out\"} 90\n\

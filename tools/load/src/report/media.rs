@@ -11,8 +11,8 @@ use crate::measure::mos;
 use crate::measure::stream::Counts;
 use crate::source::Kind;
 
-/// A stream has stalled where nothing of it came for so long while its producer sent: longer than the pauses of comfort frames, and
-/// than what is under way at the end.
+/// A stream has stalled where nothing of it came for so long while its producer sent: longer than the pauses of comfort
+/// frames, and than what is under way at the end.
 const STALL: Duration = Duration::from_secs(2);
 
 /// What came of what was sent.
@@ -53,7 +53,8 @@ pub struct StreamsSummary {
     pub streams: u64,
     /// Of those, such as were authenticated and checked.
     pub verified_streams: u64,
-    /// One-way latency of verified streams in the measured time: the kernel's stamp of arrival less the time of sending.
+    /// One-way latency of verified streams in the measured time: the kernel's stamp of arrival less the time of
+    /// sending.
     pub latency: Summary,
     /// From the headers of all streams, in the whole run.
     pub packets: Counts,

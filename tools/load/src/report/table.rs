@@ -145,7 +145,8 @@ fn write_streams(text: &mut String, name: &str, streams: &StreamsSummary) -> fmt
     let packets = &streams.packets;
     writeln!(
         text,
-        "  {name}: {} streams ({} verified), {} packets, {} lost ({:.3} %), {} repeated, {} reordered; jitter {:.2} ms, 99 % within {:.2} ms",
+        "  {name}: {} streams ({} verified), {} packets, {} lost ({:.3} %), {} repeated, {} reordered; \
+         jitter {:.2} ms, 99 % within {:.2} ms",
         streams.streams,
         streams.verified_streams,
         packets.received,

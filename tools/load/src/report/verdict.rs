@@ -167,7 +167,8 @@ fn invalid_because(judged: &Judged<'_>, limits: &Limits) -> Vec<String> {
     }
     if generator.join_lateness.p99_ms > JOIN_LATENESS_MAX_MS {
         reasons.push(format!(
-            "the thread that makes joins was {:.0} ms late at 99 %, more than {JOIN_LATENESS_MAX_MS} ms: lower --join-rate",
+            "the thread that makes joins was {:.0} ms late at 99 %, more than \
+             {JOIN_LATENESS_MAX_MS} ms: lower --join-rate",
             generator.join_lateness.p99_ms
         ));
     }
@@ -209,7 +210,8 @@ fn warnings(judged: &Judged<'_>) -> Vec<String> {
     let mut warnings = Vec::new();
     if let Some(len) = generator.receive_buffer_bytes.filter(|len| *len < RECEIVE_BUFFER_LEN) {
         warnings.push(format!(
-            "the kernel allows receive buffers of {len} bytes, not {RECEIVE_BUFFER_LEN}: sysctl net.core.rmem_max={RECEIVE_BUFFER_LEN}"
+            "the kernel allows receive buffers of {len} bytes, not {RECEIVE_BUFFER_LEN}: \
+             sysctl net.core.rmem_max={RECEIVE_BUFFER_LEN}"
         ));
     }
     if judged.media.audio.verified_streams + judged.media.video.verified_streams == 0 {

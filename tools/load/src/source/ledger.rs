@@ -1,7 +1,7 @@
 //! What a producer of captured payloads has sent: their hashes and times, for those who verify what arrives.
 //!
-//! Captured payloads can't say who sent them and when. So the sender notes each here, and the receiver finds it again by its
-//! hash. The two may be on different lanes; nothing is locked.
+//! Captured payloads can't say who sent them and when. So the sender notes each here, and the receiver finds it again
+//! by its hash. The two may be on different lanes; nothing is locked.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::Hasher;
@@ -13,8 +13,8 @@ use super::Kind;
 const PLACES: u64 = 2048;
 /// The oldest of them are not looked at, as they may be written over meanwhile.
 const MARGIN: u64 = 64;
-/// Bytes at the front of a picture's payload that are not compared: servers write numbers of their own into VP8's descriptor
-/// (RFC 7741 4.2), which is at most six bytes long, in front of a frame's first.
+/// Bytes at the front of a picture's payload that are not compared: servers write numbers of their own into VP8's
+/// descriptor (RFC 7741 4.2), which is at most six bytes long, in front of a frame's first.
 const DESCRIPTOR_LEN_MAX: usize = 6;
 
 /// What a producer has sent lately.
@@ -49,7 +49,8 @@ impl Ledger {
         self.count.store(count + 1, Ordering::Release);
     }
 
-    /// Finds a payload: at the place that is expected next, then after it, then before; without an expectation, the latest.
+    /// Finds a payload: at the place that is expected next, then after it, then before; without an expectation, the
+    /// latest.
     pub fn find(&self, payload: &[u8], expected: Option<u64>) -> Option<Found> {
         let count = self.count.load(Ordering::Acquire);
         let oldest = count.saturating_sub(PLACES - MARGIN);

@@ -1,7 +1,7 @@
 //! The streams of a capture as sources: each clone plays one from a place of its own.
 //!
-//! Packets are numbered anew without gaps, so that what is lost in the capture is not taken for the server's loss. What is not of
-//! the stream's own format, and what is nothing but padding, is left out.
+//! Packets are numbered anew without gaps, so that what is lost in the capture is not taken for the server's loss. What
+//! is not of the stream's own format, and what is nothing but padding, is left out.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -203,7 +203,8 @@ impl Played {
         self.pass_over_others();
     }
 
-    /// Passes over packets of other formats and of padding; the library has only streams with some of their own, so this ends.
+    /// Passes over packets of other formats and of padding; the library has only streams with some of their own, so
+    /// this ends.
     fn pass_over_others(&mut self) {
         while self.next.payload.is_empty() || self.next.payload_type != self.payload_type {
             self.next = self.playback.next_packet();

@@ -1,5 +1,5 @@
-//! Synthetic pictures with the sizes and times of a paced VP8 encoder: frames of changing size, key frames when asked for, each
-//! frame's packets spread as a browser's pacer spreads them.
+//! Synthetic pictures with the sizes and times of a paced VP8 encoder: frames of changing size, key frames when asked
+//! for, each frame's packets spread as a browser's pacer spreads them.
 
 use peer::{PicturePart, VoicePayload, encode_picture};
 use rand::rngs::StdRng;

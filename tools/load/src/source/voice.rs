@@ -1,5 +1,5 @@
-//! Synthetic voice with the sizes and times of Opus: 20 ms frames of changing size while its turn lasts, comfort frames or nothing
-//! in between.
+//! Synthetic voice with the sizes and times of Opus: 20 ms frames of changing size while its turn lasts, comfort frames
+//! or nothing in between.
 
 use std::time::Duration;
 

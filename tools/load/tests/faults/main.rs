@@ -1,5 +1,5 @@
-//! The binary against a server of the tests' own that loses, repeats, reorders, delays, alters, mixes up keys and crashes: each
-//! fault is reported for what it is, and as often as it happened.
+//! The binary against a server of the tests' own that loses, repeats, reorders, delays, alters, mixes up keys and
+//! crashes: each fault is reported for what it is, and as often as it happened.
 
 #![allow(clippy::expect_used, reason = "a scenario that cannot go on is to fail where it stands")]
 
@@ -15,7 +15,8 @@ use peer::{JoinOptions, Participant};
 use serde_json::Value;
 use server::{Faults, FaultyServer};
 
-/// Packets at the edges of a stream that may be counted on one side alone: lost before the first arrival or after the last.
+/// Packets at the edges of a stream that may be counted on one side alone: lost before the first arrival or after the
+/// last.
 const EDGE_PACKETS: u64 = 4;
 /// A run of seconds has ended by itself long before.
 const END_TIMEOUT: Duration = Duration::from_secs(60);

@@ -437,7 +437,10 @@ fn remote_of(dtls: &Value) -> Remote {
 fn capabilities() -> Value {
     json!({
         "codecs": [
-            { "kind": "audio", "mimeType": "audio/opus", "clockRate": 48000, "channels": 2, "preferredPayloadType": 100 },
+            {
+                "kind": "audio", "mimeType": "audio/opus", "clockRate": 48000, "channels": 2,
+                "preferredPayloadType": 100,
+            },
             { "kind": "video", "mimeType": "video/VP8", "clockRate": 90000, "preferredPayloadType": 101 },
         ],
         "headerExtensions": [],
