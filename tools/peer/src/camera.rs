@@ -21,7 +21,7 @@ use crate::capabilities::{
     MID_EXTENSION_ID, REPAIRED_RID_EXTENSION_ID, RID_EXTENSION_ID, TRANSPORT_SEQUENCE_EXTENSION_ID, VideoCodec,
     VideoEncoding,
 };
-use crate::picture::{self, CLOCK_RATE_HZ, Part};
+use crate::picture::{CLOCK_RATE_HZ, PicturePart, encode_picture};
 use crate::reception::PACKET_TIME_NS;
 use crate::transport::Transport;
 use crate::voice::{VoicePayload, now_ns};
@@ -153,9 +153,9 @@ impl Lens {
             }
         }
         let part = match self.counter % PACKETS_PER_FRAME {
-            0 if std::mem::take(&mut self.is_key_wanted) => Part::KeyStart,
-            0 => Part::Start,
-            _ => Part::Rest,
+            0 if std::mem::take(&mut self.is_key_wanted) => PicturePart::KeyStart,
+            0 => PicturePart::Start,
+            _ => PicturePart::Rest,
         };
         for place in (0..self.encodings.len()).rev() {
             let packet = self.packet(place, part)?;
@@ -171,15 +171,15 @@ impl Lens {
         Ok(())
     }
 
-    fn packet(&mut self, place: usize, part: Part) -> Result<Packet, PeerError> {
+    fn packet(&mut self, place: usize, part: PicturePart) -> Result<Packet, PeerError> {
         let frame = self.counter / PACKETS_PER_FRAME;
         let encoding = &self.encodings[place];
         let content = VoicePayload { publisher: self.publisher, counter: self.counter, sent_at_ns: now_ns() };
-        let payload = picture::encode(part, frame as u16 & 0x7fff, &content, encoding.content_len);
+        let payload = encode_picture(part, frame as u16 & 0x7fff, &content, encoding.content_len);
         let mut header = Header {
             version: 2,
             payload_type: VideoCodec::Vp8.payload_type(),
-            marker: part == Part::Rest,
+            marker: part == PicturePart::Rest,
             sequence_number: encoding.sequence,
             timestamp: self.first_timestamp.wrapping_add((frame as u32).wrapping_mul(TIMESTAMP_STEP)),
             ssrc: encoding.known.ssrc,

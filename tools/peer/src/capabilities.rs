@@ -3,14 +3,14 @@
 use serde_json::{Value, json};
 
 /// The payload type that Chromium gives to Opus.
-pub(crate) const OPUS_PAYLOAD_TYPE: u8 = 111;
+pub const OPUS_PAYLOAD_TYPE: u8 = 111;
 /// The extension id that carries the MID.
-pub(crate) const MID_EXTENSION_ID: u8 = 4;
+pub const MID_EXTENSION_ID: u8 = 4;
 /// The extension id that carries the audio level (RFC 6464).
-pub(crate) const AUDIO_LEVEL_EXTENSION_ID: u8 = 1;
+pub const AUDIO_LEVEL_EXTENSION_ID: u8 = 1;
 
 /// The extension id that numbers all packets of a transport.
-pub(crate) const TRANSPORT_SEQUENCE_EXTENSION_ID: u8 = 3;
+pub const TRANSPORT_SEQUENCE_EXTENSION_ID: u8 = 3;
 /// The extension id that carries the RID.
 pub(crate) const RID_EXTENSION_ID: u8 = 10;
 /// The extension id that carries the RID of what is sent again.

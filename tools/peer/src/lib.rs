@@ -29,11 +29,13 @@ mod stun;
 mod token;
 mod transport;
 mod voice;
+mod window;
 mod wishes;
 
 pub use camera::{Camera, Shown};
 pub use capabilities::{
-    VideoCodec, VideoEncoding, audio_producer_parameters, receive_capabilities, video_producer_parameters,
+    AUDIO_LEVEL_EXTENSION_ID, MID_EXTENSION_ID, OPUS_PAYLOAD_TYPE, TRANSPORT_SEQUENCE_EXTENSION_ID, VideoCodec,
+    VideoEncoding, audio_producer_parameters, receive_capabilities, video_producer_parameters,
 };
 pub use dtls::{DtlsIdentity, DtlsRole};
 pub use error::PeerError;
@@ -41,13 +43,16 @@ pub use ice::{IceCredentials, IceMode};
 pub use link::{Direction, Gate};
 pub use metrics::Metrics;
 pub use participant::{Consumed, JoinOptions, Participant};
+pub use picture::{PicturePart, decode_picture, encode_picture};
 pub use publisher::{Published, Publisher};
-pub use reception::{Reception, RetransmissionReception, StreamReception};
+pub use reception::{LossReport, Reception, RetransmissionReception, StreamReception};
+pub use reports::{Compound, Reports};
 pub use service::{Service, ServiceOptions};
 pub use signaling::Signaling;
 pub use srtp::{Srtp, SrtpKeys, SrtpProfile};
 pub use stun::BindingRequest;
 pub use token::{Claims, mint};
-pub use transport::{Remote, Transport, TransportOptions};
-pub use voice::VoicePayload;
+pub use transport::{Established, Remote, Transport, TransportOptions};
+pub use voice::{VoicePayload, now_ns};
+pub use window::{Place, Window};
 pub use wishes::Wish;

@@ -22,7 +22,7 @@ const PREDICTED: u8 = 0x01;
 
 /// Where a packet stands in its frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
+pub enum PicturePart {
     /// The first, of a frame that needs no other.
     KeyStart,
     /// The first, of a frame that does.
@@ -32,21 +32,21 @@ pub(crate) enum Part {
 }
 
 /// Writes the payload of a packet with `len` bytes of content.
-pub(crate) fn encode(part: Part, picture_id: u16, content: &VoicePayload, len: usize) -> Vec<u8> {
+pub fn encode_picture(part: PicturePart, picture_id: u16, content: &VoicePayload, len: usize) -> Vec<u8> {
     let [high, low] = picture_id.to_be_bytes();
-    let start = if part == Part::Rest { 0 } else { START };
+    let start = if part == PicturePart::Rest { 0 } else { START };
     let mut bytes = vec![EXTENDED | start, HAS_PICTURE_ID, LONG_PICTURE_ID | high, low];
     match part {
-        Part::KeyStart => bytes.push(SHOWN),
-        Part::Start => bytes.push(SHOWN | PREDICTED),
-        Part::Rest => {}
+        PicturePart::KeyStart => bytes.push(SHOWN),
+        PicturePart::Start => bytes.push(SHOWN | PREDICTED),
+        PicturePart::Rest => {}
     }
     bytes.extend(content.encode(len));
     bytes
 }
 
 /// Reads a payload; `None` where a byte other than the picture id is not as it was sent.
-pub(crate) fn decode(payload: &[u8]) -> Option<VoicePayload> {
+pub fn decode_picture(payload: &[u8]) -> Option<VoicePayload> {
     match payload {
         [0x90, HAS_PICTURE_ID, LONG_PICTURE_ID..=0xff, _, 0x10 | 0x11, content @ ..] => VoicePayload::decode(content),
         [0x80, HAS_PICTURE_ID, LONG_PICTURE_ID..=0xff, _, content @ ..] => VoicePayload::decode(content),
@@ -62,20 +62,20 @@ mod tests {
 
     #[test]
     fn a_picture_is_read_as_it_was_written_whatever_its_number() {
-        for part in [Part::KeyStart, Part::Start, Part::Rest] {
+        for part in [PicturePart::KeyStart, PicturePart::Start, PicturePart::Rest] {
             for picture_id in [0, 1, 0x7fff] {
-                assert_eq!(decode(&encode(part, picture_id, &CONTENT, 500)), Some(CONTENT), "{part:?}");
+                assert_eq!(decode_picture(&encode_picture(part, picture_id, &CONTENT, 500)), Some(CONTENT), "{part:?}");
             }
         }
     }
 
     #[test]
     fn an_altered_picture_is_noticed() {
-        let bytes = encode(Part::KeyStart, 77, &CONTENT, 100);
+        let bytes = encode_picture(PicturePart::KeyStart, 77, &CONTENT, 100);
         for place in (0..bytes.len()).filter(|place| !(2..4).contains(place)) {
             let mut altered = bytes.clone();
             altered[place] ^= 0x40;
-            assert_ne!(decode(&altered), Some(CONTENT), "{place}");
+            assert_ne!(decode_picture(&altered), Some(CONTENT), "{place}");
         }
         assert_eq!(VoicePayload::decode(&bytes), None);
     }

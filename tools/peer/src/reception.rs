@@ -6,11 +6,10 @@ use rtp::packet::Packet;
 
 use crate::picture;
 use crate::voice::VoicePayload;
+use crate::window::{Place, Window};
 
 /// Streams that one transport keeps figures of; more than any call of a test has.
 const STREAMS_MAX: usize = 4096;
-/// Counters below the highest that a repeat is told from a late first arrival in; as many as fit in a word.
-const WINDOW: u64 = 128;
 /// RTP clock ticks a second of voice.
 const VOICE_CLOCK_RATE_HZ: u32 = 48_000;
 /// One packet's share of time: 20 ms.
@@ -51,48 +50,6 @@ pub struct StreamReception {
     reported: (u32, u64),
 }
 
-/// The places of a stream that were seen, as far back as can be told.
-#[derive(Clone, Copy, Debug, Default)]
-struct Window {
-    highest: Option<u64>,
-    /// Bit `n` stands for the place `n` below the highest.
-    seen: u128,
-}
-
-/// Where an arrival stands among those before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    First,
-    /// So many places after the highest.
-    Ahead(u64),
-    /// After a later one, and new.
-    Late,
-    Repeat,
-}
-
-impl Window {
-    fn note(&mut self, place: u64) -> Place {
-        let Some(highest) = self.highest else {
-            (self.highest, self.seen) = (Some(place), 1);
-            return Place::First;
-        };
-        if place > highest {
-            let steps = place - highest;
-            self.seen = if steps < WINDOW { self.seen << steps } else { 0 } | 1;
-            self.highest = Some(place);
-            return Place::Ahead(steps);
-        }
-        // What is too old to tell is taken for a repeat: a network of a test holds nothing back for so long.
-        let age = highest - place;
-        let bit = if age < WINDOW { 1 << age } else { 0 };
-        if bit == 0 || self.seen & bit != 0 {
-            return Place::Repeat;
-        }
-        self.seen |= bit;
-        Place::Late
-    }
-}
-
 /// The latest content that arrived in order.
 #[derive(Clone, Copy, Debug)]
 struct Latest {
@@ -101,24 +58,28 @@ struct Latest {
     timestamp: u32,
 }
 
-/// The part of a receiver report that comes from the stream itself.
+/// The part of a receiver report that comes from the stream itself (RFC 3550 6.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct LossReport {
-    pub(crate) fraction_lost: u8,
-    pub(crate) total_lost: u32,
-    pub(crate) highest_sequence: u32,
-    pub(crate) jitter: u32,
+pub struct LossReport {
+    /// Lost since the last report, in 256ths.
+    pub fraction_lost: u8,
+    /// Lost in all.
+    pub total_lost: u32,
+    /// The extended highest sequence number.
+    pub highest_sequence: u32,
+    /// The interarrival jitter in ticks of the stream's clock.
+    pub jitter: u32,
 }
 
 impl StreamReception {
     /// The highest place in the stream that arrived, from zero.
     pub fn latest_counter(&self) -> Option<u64> {
-        self.counters.highest
+        self.counters.highest()
     }
 
     /// The highest sequence number that arrived.
     pub fn latest_sequence(&self) -> Option<u16> {
-        self.sequences.highest.map(|highest| highest as u16)
+        self.sequences.highest().map(|highest| highest as u16)
     }
 
     fn handle_packet(&mut self, packet: &Packet, arrived_at_ns: u64) {
@@ -139,11 +100,9 @@ impl StreamReception {
 
     /// Extends the sequence number (RFC 3550 A.1, without its probation), and notes it.
     fn note_sequence(&mut self, sequence: u16) {
-        // The first is put one cycle up, so that what comes late before it stays above zero.
-        let highest = self.sequences.highest.unwrap_or(1 << 16 | u64::from(sequence));
-        let step = sequence.wrapping_sub(highest as u16) as i16;
-        match self.sequences.note(highest.saturating_add_signed(step.into())) {
-            Place::First => self.first_sequence = highest,
+        let extended = self.sequences.extend(sequence);
+        match self.sequences.note(extended) {
+            Place::First => self.first_sequence = extended,
             Place::Ahead(steps) => self.sequence_gaps += steps - 1,
             Place::Late => self.sequence_gaps = self.sequence_gaps.saturating_sub(1),
             Place::Repeat => {}
@@ -192,7 +151,7 @@ impl StreamReception {
 
     /// What a receiver report says, since the last one (RFC 3550 A.3).
     pub(crate) fn poll_report(&mut self) -> Option<LossReport> {
-        let highest = self.sequences.highest?;
+        let highest = self.sequences.highest()?;
         let expected = u32::try_from(highest - self.first_sequence + 1).unwrap_or(u32::MAX);
         let (expected_before, received_before) = std::mem::replace(&mut self.reported, (expected, self.arrivals));
         let expected_since = expected.wrapping_sub(expected_before);
@@ -210,7 +169,7 @@ impl StreamReception {
 /// What a payload says, of voice or of a picture, and its clock rate.
 fn decode(payload: &[u8]) -> Option<(VoicePayload, u32)> {
     let voice = VoicePayload::decode(payload).map(|voice| (voice, VOICE_CLOCK_RATE_HZ));
-    voice.or_else(|| Some((picture::decode(payload)?, picture::CLOCK_RATE_HZ)))
+    voice.or_else(|| Some((picture::decode_picture(payload)?, picture::CLOCK_RATE_HZ)))
 }
 
 /// The figures of one received stream of retransmissions.

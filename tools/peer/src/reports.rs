@@ -15,7 +15,7 @@ use rtcp::source_description::{SdesType, SourceDescription, SourceDescriptionChu
 use rtp::header::Header;
 
 use crate::capabilities::clock_rate_hz;
-use crate::reception::Reception;
+use crate::reception::LossReport;
 
 /// Blocks in one report: the field that counts them has five bits (RFC 3550 6.4.1).
 const BLOCKS_MAX: usize = 31;
@@ -25,7 +25,7 @@ const SENDERS_MAX: usize = 4096;
 const NTP_UNIX_S: u64 = 2_208_988_800;
 
 /// A compound packet's parts.
-pub(crate) type Compound = Vec<Box<dyn Packet + Send + Sync>>;
+pub type Compound = Vec<Box<dyn Packet + Send + Sync>>;
 
 /// A stream that we send.
 #[derive(Clone, Copy, Debug, Default)]
@@ -45,7 +45,7 @@ struct Reference {
 }
 
 /// What the reports of a transport are made of.
-pub(crate) struct Reports {
+pub struct Reports {
     /// The SSRC of reports where we send nothing.
     reporter: u32,
     cname: String,
@@ -55,7 +55,8 @@ pub(crate) struct Reports {
 }
 
 impl Reports {
-    pub(crate) fn new(cname: &str) -> Self {
+    /// Reports of one who goes by `cname`.
+    pub fn new(cname: &str) -> Self {
         Self {
             reporter: rand::random(),
             cname: cname.into(),
@@ -66,7 +67,7 @@ impl Reports {
     }
 
     /// Notes an RTP packet that was sent.
-    pub(crate) fn on_sent(&mut self, header: &Header, payload_len: usize, now_ns: u64) {
+    pub fn on_sent(&mut self, header: &Header, payload_len: usize, now_ns: u64) {
         if self.outgoing.len() < SENDERS_MAX || self.outgoing.contains_key(&header.ssrc) {
             let stream = self.outgoing.entry(header.ssrc).or_default();
             stream.packets = stream.packets.wrapping_add(1);
@@ -77,7 +78,7 @@ impl Reports {
     }
 
     /// Takes the parts of a compound packet.
-    pub(crate) fn handle_compound(&mut self, packets: &Compound, arrived_at_ns: u64) {
+    pub fn handle_compound(&mut self, packets: &Compound, arrived_at_ns: u64) {
         for packet in packets {
             let packet = packet.as_any();
             if let Some(report) = packet.downcast_ref::<SenderReport>() {
@@ -95,22 +96,21 @@ impl Reports {
         }
     }
 
-    /// The compound packet that is due now: a report, our name, and answers to probes.
-    pub(crate) fn poll_compound(&mut self, reception: &mut Reception, now_ns: u64) -> Compound {
+    /// The compound packet that is due now: a report with what `losses` tell of the streams that are received, our
+    /// name, and answers to probes.
+    pub fn poll_compound(&mut self, losses: impl Iterator<Item = (u32, LossReport)>, now_ns: u64) -> Compound {
         let mut blocks = Vec::new();
-        for (&ssrc, stream) in reception.streams.iter_mut().take(BLOCKS_MAX) {
-            if let Some(report) = stream.poll_report() {
-                let (last_sender_report, delay) = since(self.sender_reports.get(&ssrc), now_ns);
-                blocks.push(ReceptionReport {
-                    ssrc,
-                    fraction_lost: report.fraction_lost,
-                    total_lost: report.total_lost,
-                    last_sequence_number: report.highest_sequence,
-                    jitter: report.jitter,
-                    last_sender_report,
-                    delay,
-                });
-            }
+        for (ssrc, report) in losses.take(BLOCKS_MAX) {
+            let (last_sender_report, delay) = since(self.sender_reports.get(&ssrc), now_ns);
+            blocks.push(ReceptionReport {
+                ssrc,
+                fraction_lost: report.fraction_lost,
+                total_lost: report.total_lost,
+                last_sequence_number: report.highest_sequence,
+                jitter: report.jitter,
+                last_sender_report,
+                delay,
+            });
         }
         let mut compound: Compound = Vec::new();
         for (&ssrc, stream) in &self.outgoing {
@@ -201,7 +201,7 @@ mod tests {
         let probe: Compound = vec![Box::new(ExtendedReport { sender_ssrc: 9, reports: vec![Box::new(probe)] })];
         let mut reports = Reports::new("peer");
         reports.handle_compound(&over_the_wire(&probe), SECOND_NS);
-        let compound = reports.poll_compound(&mut Reception::default(), SECOND_NS + SECOND_NS / 2);
+        let compound = reports.poll_compound(std::iter::empty(), SECOND_NS + SECOND_NS / 2);
         let answer = over_the_wire(&compound);
         let last = answer.last().and_then(|packet| packet.as_any().downcast_ref::<ExtendedReport>().cloned());
         let last = last.expect("the answer ends with an extended report");
@@ -215,7 +215,7 @@ mod tests {
         let mut reports = Reports::new("peer");
         reports.on_sent(&header(1000), 320, SECOND_NS);
         reports.on_sent(&header(1960), 320, SECOND_NS + 20_000_000);
-        let compound = over_the_wire(&reports.poll_compound(&mut Reception::default(), SECOND_NS + 30_000_000));
+        let compound = over_the_wire(&reports.poll_compound(std::iter::empty(), SECOND_NS + 30_000_000));
         let report = compound[0].as_any().downcast_ref::<SenderReport>().expect("it begins with a sender report");
         assert_eq!((report.packet_count, report.octet_count, report.rtp_time), (2, 640, 1960 + 480));
         assert_eq!(report.ntp_time >> 32, NTP_UNIX_S + 1);

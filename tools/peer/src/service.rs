@@ -113,6 +113,16 @@ impl Service {
         self.media_port
     }
 
+    /// The secret that its tokens are signed with.
+    pub fn secret(&self) -> &str {
+        &self.secret
+    }
+
+    /// The number of its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// A token for `user` with the rights to connect, speak and stream.
     pub fn token(&self, user: &str) -> Result<String, PeerError> {
         mint(&self.secret, &Claims::new(user))

@@ -108,11 +108,13 @@ impl Srtp {
         lock(&self.outbound).encrypt_rtcp(packet).map_err(unusable)
     }
 
-    pub(crate) fn unprotect_rtp(&self, packet: &[u8]) -> Result<Bytes, PeerError> {
+    /// Unprotects an RTP packet; an error means that it is not authentic.
+    pub fn unprotect_rtp(&self, packet: &[u8]) -> Result<Bytes, PeerError> {
         lock(&self.inbound).decrypt_rtp(packet).map_err(unusable)
     }
 
-    pub(crate) fn unprotect_rtcp(&self, packet: &[u8]) -> Result<Bytes, PeerError> {
+    /// Unprotects a compound RTCP packet; an error means that it is not authentic.
+    pub fn unprotect_rtcp(&self, packet: &[u8]) -> Result<Bytes, PeerError> {
         lock(&self.inbound).decrypt_rtcp(packet).map_err(unusable)
     }
 }

@@ -110,6 +110,18 @@ impl Remote {
     }
 }
 
+/// A connected transport without tasks of its own.
+pub struct Established {
+    /// The socket, non-blocking, whose datagrams carry the kernel's receive stamps.
+    pub socket: UdpSocket,
+    /// Where datagrams go to.
+    pub remote: SocketAddr,
+    /// The keys.
+    pub keys: SrtpKeys,
+    /// A check; each that is sent needs a transaction id of its own.
+    pub check: BindingRequest,
+}
+
 /// How far a transport has come.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Progress {
@@ -304,6 +316,21 @@ impl Transport {
         lock(&self.shared.wishes).since(count).to_vec()
     }
 
+    /// Lets go of a connected transport: its tasks end, and who holds the outcome reads, sends and checks in their
+    /// place.
+    ///
+    /// # Errors
+    /// Where the transport is not connected yet.
+    pub fn into_established(self) -> Result<Established, PeerError> {
+        let missing = || PeerError::Packet("the transport is not connected".into());
+        Ok(Established {
+            socket: self.socket()?,
+            remote: self.remote_address().ok_or_else(missing)?,
+            keys: self.keys().ok_or_else(missing)?,
+            check: self.binding_request().ok_or_else(missing)?,
+        })
+    }
+
     /// Tells the other side by DTLS that the transport ends.
     pub async fn close(self) {
         if let Some(session) = self.shared.session.get() {
@@ -432,7 +459,8 @@ impl Shared {
         }
     }
 
-    /// A handshake record of epoch 0 after completion means that the client has not seen our last flight (RFC 6347 4.2.4).
+    /// A handshake record of epoch 0 after completion means that the client has not seen our last flight (RFC 6347
+    /// 4.2.4).
     fn resend_last_flight(&self, datagram: &[u8], resent_at: &mut Option<Instant>) {
         let is_handshake = datagram.first() == Some(&22) && datagram.get(3..5) == Some(&[0, 0]);
         let now = Instant::now();
@@ -454,7 +482,12 @@ impl Shared {
     fn send_reports(&self) {
         let Some(srtp) = self.srtp.get() else { return };
         let now_ns = now_ns();
-        let compound: Compound = lock(&self.reports).poll_compound(&mut lock(&self.reception), now_ns);
+        let compound: Compound = {
+            let mut reception = lock(&self.reception);
+            let streams = reception.streams.iter_mut();
+            let losses = streams.filter_map(|(&ssrc, stream)| Some((ssrc, stream.poll_report()?)));
+            lock(&self.reports).poll_compound(losses, now_ns)
+        };
         let protected = rtcp::packet::marshal(&compound)
             .map_err(|error| PeerError::Packet(error.to_string()))
             .and_then(|bytes| srtp.protect_rtcp(&bytes));

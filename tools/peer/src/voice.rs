@@ -67,7 +67,8 @@ impl VoicePayload {
 }
 
 /// The clock of all stamps: the kernel's, so that its receive stamps and our send stamps can be compared.
-pub(crate) fn now_ns() -> u64 {
+/// Nanoseconds since the Unix epoch.
+pub fn now_ns() -> u64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX)
 }

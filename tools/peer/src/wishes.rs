@@ -28,6 +28,25 @@ pub enum Wish {
     },
 }
 
+impl Wish {
+    /// What the parts of a compound packet that came at `at_ns` ask for.
+    pub fn all_in(packets: &Compound, at_ns: u64) -> Vec<Self> {
+        let mut wishes = Vec::new();
+        for packet in packets {
+            let packet = packet.as_any();
+            if let Some(request) = packet.downcast_ref::<PictureLossIndication>() {
+                wishes.push(Self::KeyFrame { ssrc: request.media_ssrc, at_ns });
+            } else if let Some(request) = packet.downcast_ref::<FullIntraRequest>() {
+                wishes.extend(request.fir.iter().map(|entry| Self::KeyFrame { ssrc: entry.ssrc, at_ns }));
+            } else if let Some(request) = packet.downcast_ref::<TransportLayerNack>() {
+                let sequences = request.nacks.iter().flat_map(|pair| pair.packet_list());
+                wishes.extend(sequences.map(|sequence| Self::Packet { ssrc: request.media_ssrc, sequence }));
+            }
+        }
+        wishes
+    }
+}
+
 /// All that a transport was asked for, in the order of its coming.
 #[derive(Debug, Default)]
 pub(crate) struct Wishes {
@@ -37,29 +56,13 @@ pub(crate) struct Wishes {
 impl Wishes {
     /// Takes the parts of a compound packet.
     pub(crate) fn handle_compound(&mut self, packets: &Compound, at_ns: u64) {
-        for packet in packets {
-            let packet = packet.as_any();
-            if let Some(request) = packet.downcast_ref::<PictureLossIndication>() {
-                self.push(Wish::KeyFrame { ssrc: request.media_ssrc, at_ns });
-            } else if let Some(request) = packet.downcast_ref::<FullIntraRequest>() {
-                request.fir.iter().for_each(|entry| self.push(Wish::KeyFrame { ssrc: entry.ssrc, at_ns }));
-            } else if let Some(request) = packet.downcast_ref::<TransportLayerNack>() {
-                for sequence in request.nacks.iter().flat_map(|pair| pair.packet_list()) {
-                    self.push(Wish::Packet { ssrc: request.media_ssrc, sequence });
-                }
-            }
-        }
+        let room = WISHES_MAX.saturating_sub(self.log.len());
+        self.log.extend(Wish::all_in(packets, at_ns).into_iter().take(room));
     }
 
     /// What came after the first `count`.
     pub(crate) fn since(&self, count: usize) -> &[Wish] {
         self.log.get(count..).unwrap_or_default()
-    }
-
-    fn push(&mut self, wish: Wish) {
-        if self.log.len() < WISHES_MAX {
-            self.log.push(wish);
-        }
     }
 }
 

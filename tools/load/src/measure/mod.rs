@@ -1,0 +1,5 @@
+//! What is measured: histograms, places in streams, and what a listener would think of it.
+
+pub mod histogram;
+pub mod mos;
+pub mod stream;
