@@ -55,8 +55,7 @@ pub async fn run(args: &RunArgs, interrupted: Arc<AtomicBool>) -> Result<Report,
     args.observe.pid.map(ProcessSample::take).transpose()?;
     let mut stage = Stage::set(args, shape, interrupted)?;
     stage.join_all(args).await;
-    let report = stage.measure(args).await?;
-    Ok(report)
+    Ok(stage.measure(args).await)
 }
 
 /// A participant's seat and what tells it to leave.
@@ -163,9 +162,10 @@ impl Stage {
     }
 
     /// The measured time, the end, and the report.
-    async fn measure(mut self, args: &RunArgs) -> Result<Report, LoadError> {
+    async fn measure(mut self, args: &RunArgs) -> Report {
         let metrics_url = args.observe.metrics_url.clone().or_else(|| metrics::beside(&args.target.url));
-        let process_before = args.observe.pid.map(ProcessSample::take).transpose()?;
+        // A process that has gone since the beginning is the server's failure, and no reason to lose the rest.
+        let process_before = args.observe.pid.and_then(|pid| ProcessSample::take(pid).ok());
         let scrape_before = scrape(metrics_url.as_deref()).await;
         self.order_all(|| Order::BeginMeasured);
         self.pass_time(args).await;
@@ -186,7 +186,7 @@ impl Stage {
         let mut report = conclude(args, &self.call, &outcomes, &lateness, is_interrupted);
         report.process = process;
         report.metrics = scrape_before.zip(scrape_after).map(|(before, after)| before.until(&after));
-        Ok(report)
+        report
     }
 
     /// Waits for the measured time to pass, while some leave and come again.
