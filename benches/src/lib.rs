@@ -3,6 +3,7 @@
 
 pub mod limit;
 pub mod rooms;
+pub mod service;
 
 use bytes::Bytes;
 use engine::security::srtp::{SrtpMaster, SrtpProfile};

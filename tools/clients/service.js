@@ -82,6 +82,11 @@ export class Service {
     if (this.#isOver) throw new Error(`the service did not start:\n${this.log}`);
   }
 
+  /** The file that holds what its tokens are signed with. */
+  get secretFile() {
+    return this.#secretFile;
+  }
+
   /** What it has printed. */
   get log() {
     return this.#log.join('');

@@ -15,10 +15,14 @@ use crate::token::TokenSource;
 /// Real participants by the thousand, against any server that speaks the signaling protocol.
 #[derive(Debug, Parser)]
 #[command(name = "voice-load", version, about, after_help = EXIT_CODES)]
+#[command(args_conflicts_with_subcommands = true, args_override_self = true)]
 pub struct Cli {
-    /// What to do.
+    /// What to do, if not a run.
     #[command(subcommand)]
-    pub command: Command,
+    pub command: Option<Command>,
+    /// The run.
+    #[command(flatten)]
+    pub run: RunArgs,
 }
 
 const EXIT_CODES: &str = "\
@@ -34,7 +38,7 @@ Exit codes:
 /// What the tool can do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Join participants, let them talk, and measure.
+    /// Join participants, let them talk, and measure: what is done without a command too.
     #[command(args_override_self = true)]
     Run(Box<RunArgs>),
     /// List the RTP streams of a capture: codec, rate, loss, duration.
@@ -71,7 +75,7 @@ pub struct TargetArgs {
     /// The signaling address. Example: --url ws://127.0.0.1:3003/signaling
     #[arg(long, default_value = "ws://127.0.0.1:3003/signaling", value_name = "URL")]
     pub url: String,
-    /// The secret that tokens are signed with (HS256). Example: JWT_SECRET=… voice-load run
+    /// The secret that tokens are signed with (HS256). Example: JWT_SECRET=… voice-load
     #[arg(long, env = "JWT_SECRET", hide_env_values = true, hide = true, value_name = "SECRET")]
     pub jwt_secret: Option<String>,
     /// A file that holds the secret, instead of JWT_SECRET. Example: --secret-file /run/secrets/jwt
@@ -389,7 +393,7 @@ mod tests {
     fn shape(arguments: &[&str]) -> Result<Shape, LoadError> {
         let cli = Cli::try_parse_from(["voice-load", "run"].iter().chain(arguments)).expect("clap takes it");
         match cli.command {
-            Command::Run(run) => run.shape.shape(),
+            Some(Command::Run(run)) => run.shape.shape(),
             other => panic!("{other:?} is no run"),
         }
     }
@@ -404,6 +408,15 @@ mod tests {
         let shape = shape(&["--preset", "voice-1000", "--rooms", "3", "--duration", "1.5m"]).expect("it fits");
         assert_eq!((shape.rooms, shape.participants, shape.speakers), (3, 10, 2));
         assert_eq!(shape.duration, Duration::from_secs(90));
+    }
+
+    #[test]
+    fn a_run_is_made_without_a_command_too() {
+        let cli = Cli::try_parse_from(["voice-load", "--preset", "voice-1000", "--rooms", "7"]).expect("clap takes it");
+        assert!(cli.command.is_none());
+        assert_eq!(cli.run.shape.shape().expect("it fits").rooms, 7);
+        let inspect = Cli::try_parse_from(["voice-load", "inspect", "call.pcap"]).expect("clap takes it");
+        assert!(matches!(inspect.command, Some(Command::Inspect(_))));
     }
 
     #[test]

@@ -18,9 +18,10 @@ const NOT_RUN: u8 = 2;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match &cli.command {
-        Command::Run(args) => run(args),
-        Command::Inspect(args) => inspect(args),
-        Command::Record(args) => record(args),
+        None => run(&cli.run),
+        Some(Command::Run(args)) => run(args),
+        Some(Command::Inspect(args)) => inspect(args),
+        Some(Command::Record(args)) => record(args),
     };
     match outcome {
         Ok(code) => ExitCode::from(code),

@@ -175,8 +175,8 @@ fn failed(error: webrtc_dtls::Error) -> PeerError {
     PeerError::Dtls(error.to_string())
 }
 
-/// `webrtc-dtls` asks rustls for its default provider and panics without one.
-fn install_crypto_provider() {
+/// `webrtc-dtls` and encrypted WebSockets ask rustls for its default provider, and panic without one.
+pub(crate) fn install_crypto_provider() {
     static INSTALLED: Once = Once::new();
     // A second installation is refused, and the first serves as well.
     INSTALLED.call_once(|| drop(rustls::crypto::aws_lc_rs::default_provider().install_default()));

@@ -19,6 +19,7 @@ use tokio_tungstenite::tungstenite::{Error as WebSocketError, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
 use crate::PeerError;
+use crate::dtls::install_crypto_provider;
 
 /// How long an answer or a push is waited for: far over any load that a test makes.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -62,8 +63,9 @@ struct Waiting {
 }
 
 impl Signaling {
-    /// Connects to `url` (`ws://…/signaling`) with `token` in the `Authorization` header.
+    /// Connects to `url` (`ws://…/signaling` or `wss://…`) with `token` in the `Authorization` header.
     pub async fn connect(url: &str, token: &str) -> Result<Self, PeerError> {
+        install_crypto_provider();
         let broken = |error: &dyn std::fmt::Display| PeerError::WebSocket(error.to_string());
         let mut request = url.into_client_request().map_err(|error| broken(&error))?;
         let bearer = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|error| broken(&error))?;

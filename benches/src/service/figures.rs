@@ -1,0 +1,168 @@
+//! What is read off a row in one round.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use peer::Metrics;
+use serde_json::Value;
+
+/// The metrics at a moment.
+pub(super) struct Reading {
+    at: Instant,
+    metrics: Metrics,
+}
+
+impl Reading {
+    pub(super) fn new(metrics: Metrics) -> Self {
+        Self { at: Instant::now(), metrics }
+    }
+}
+
+/// Half, 99 % and 99.9 % of all are no more, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Quantiles {
+    pub(super) p50_ms: f64,
+    pub(super) p99_ms: f64,
+    pub(super) p999_ms: f64,
+}
+
+/// What the service did with a row.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Figures {
+    /// RTP packets that the service took, a second.
+    pub(super) taken_per_s: f64,
+    /// RTP packets that it forwarded, a second.
+    pub(super) forwarded_per_s: f64,
+    /// The share of its core that the shard's thread used.
+    pub(super) busy: f64,
+    /// CPU time of the shard's thread for one forwarded packet.
+    pub(super) cpu_ns: f64,
+    /// Times that the shard slept, a second.
+    pub(super) sleeps_per_s: f64,
+    /// From the kernel's receive stamp to the last send.
+    pub(super) residence: Quantiles,
+    /// From a participant's send to the kernel's receive stamp of another.
+    pub(super) latency: Quantiles,
+    pub(super) loss_percent: f64,
+    /// Bytes of a datagram that participants received.
+    received_len: f64,
+    /// What the service's memory grew by for each participant.
+    pub(super) bytes_each: f64,
+    pub(super) joins_per_s: Option<f64>,
+    /// Why the load tool's own figures can't be trusted.
+    pub(super) invalid_because: Vec<String>,
+}
+
+impl Figures {
+    pub(super) fn new(before: &Reading, after: &Reading, told: &Value, bytes_each: f64) -> Self {
+        let wall_s = after.at.duration_since(before.at).as_secs_f64();
+        let grown =
+            |name: &str, labels: &[(&str, &str)]| after.metrics.sum(name, labels) - before.metrics.sum(name, labels);
+        let busy_s = grown("voice_shard_busy_seconds_total", &[]);
+        let forwarded = grown("voice_rtp_packets_total", &[("direction", "out")]);
+        let number = |pointer: &str| told.pointer(pointer).and_then(Value::as_f64).unwrap_or(f64::NAN);
+        let latency = |kind: &str| {
+            let quantile = |name: &str| number(&format!("/media/{kind}/latency/{name}"));
+            Quantiles { p50_ms: quantile("p50Ms"), p99_ms: quantile("p99Ms"), p999_ms: quantile("p999Ms") }
+        };
+        let kind = if number("/media/video/streams") > 0.0 { "video" } else { "audio" };
+        let reasons = told.pointer("/verdict/invalidBecause").and_then(Value::as_array).cloned().unwrap_or_default();
+        Self {
+            taken_per_s: grown("voice_rtp_packets_total", &[("direction", "in")]) / wall_s,
+            forwarded_per_s: forwarded / wall_s,
+            busy: busy_s / wall_s,
+            cpu_ns: busy_s * 1e9 / forwarded,
+            sleeps_per_s: grown("voice_shard_sleeps_total", &[]) / wall_s,
+            residence: residence(&before.metrics, &after.metrics),
+            latency: latency(kind),
+            loss_percent: number(&format!("/media/{kind}/lossPercent")),
+            received_len: number("/media/receivedKbps") * 1000.0 / 8.0 / number("/media/receivedPerS"),
+            bytes_each,
+            joins_per_s: None,
+            invalid_because: reasons.iter().filter_map(|reason| reason.as_str().map(str::to_owned)).collect(),
+        }
+    }
+
+    /// Bytes of a datagram, for the limit.
+    pub(super) fn datagram_len(&self) -> usize {
+        self.received_len.round() as usize
+    }
+}
+
+/// The quantiles of the time that packets spent in the shard between two readings, each within its bucket as if the packets
+/// lay evenly in it.
+fn residence(before: &Metrics, after: &Metrics) -> Quantiles {
+    const NAME: &str = "voice_shard_residence_seconds_bucket";
+    let known = before.by_label(NAME, "le");
+    let mut buckets: Vec<(f64, f64)> = after
+        .by_label(NAME, "le")
+        .into_iter()
+        .filter_map(|(bound, count)| Some((bound.parse().ok()?, count - known.get(&bound).unwrap_or(&0.0))))
+        .collect();
+    buckets.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+    let quantile = |share: f64| 1000.0 * quantile(&buckets, share);
+    Quantiles { p50_ms: quantile(0.5), p99_ms: quantile(0.99), p999_ms: quantile(0.999) }
+}
+
+/// Where `share` of all lies, by cumulative counts up to ascending bounds; in the last, unbounded one, the bound before.
+fn quantile(buckets: &[(f64, f64)], share: f64) -> f64 {
+    let wanted = share * buckets.last().map_or(0.0, |(_, count)| *count);
+    let (mut from, mut below) = (0.0, 0.0);
+    for &(bound, count) in buckets {
+        if count >= wanted && count > below && bound.is_finite() {
+            return from + (bound - from) * (wanted - below) / (count - below);
+        }
+        if bound.is_finite() {
+            (from, below) = (bound, count);
+        }
+    }
+    from
+}
+
+/// What the fastest way of the bare loop costs.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Limit {
+    pub(super) variant: String,
+    pub(super) cpu_ns: f64,
+}
+
+impl Limit {
+    /// The fastest way that sends.
+    pub(super) fn fastest(report: &Value) -> Option<Self> {
+        let variants = report.pointer("/variants")?.as_array()?;
+        let costs: BTreeMap<u64, &str> = variants
+            .iter()
+            .filter_map(|variant| {
+                let name = variant.get("variant")?.as_str()?;
+                let cpu_ns = variant.get("cpu_ns_per_packet")?.as_f64()?;
+                (name != "crypto").then_some((cpu_ns.round() as u64, name))
+            })
+            .collect();
+        costs.first_key_value().map(|(cpu_ns, name)| Self { variant: (*name).to_owned(), cpu_ns: *cpu_ns as f64 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_lie_in_their_buckets() {
+        let buckets = [(0.001, 50.0), (0.002, 50.0), (0.004, 90.0), (f64::INFINITY, 100.0)];
+        assert_eq!(quantile(&buckets, 0.25), 0.0005);
+        assert_eq!(quantile(&buckets, 0.5), 0.001);
+        assert_eq!(quantile(&buckets, 0.7), 0.003);
+        assert_eq!(quantile(&buckets, 0.99), 0.004);
+        assert_eq!(quantile(&[], 0.5), 0.0);
+    }
+
+    #[test]
+    fn the_fastest_way_that_sends_is_the_limit() {
+        let report = serde_json::json!({ "variants": [
+            { "variant": "crypto", "cpu_ns_per_packet": 90.0 },
+            { "variant": "sendmmsg", "cpu_ns_per_packet": 2900.2 },
+            { "variant": "connected", "cpu_ns_per_packet": 2600.4 },
+        ] });
+        assert_eq!(Limit::fastest(&report), Some(Limit { variant: "connected".into(), cpu_ns: 2600.0 }));
+    }
+}

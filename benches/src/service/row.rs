@@ -1,0 +1,96 @@
+//! The rows of the table: what is put on the service, and which limit it is held against.
+
+use clap::ValueEnum;
+
+/// A shape of load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Row {
+    /// 100 rooms of 10, two of each speak
+    VoiceRooms,
+    /// One room of 300, two speak
+    OneRoom,
+    /// 60 rooms of 11, one of each speaks: 600 consumers at 50 packets a second
+    Consumers600,
+    /// 20 rooms of 10 with one camera each
+    VideoRooms,
+    /// 1000 joins as fast as they go, beside 100 in calls
+    Joins,
+    /// One room of 11, one speaks: 10 consumers
+    Consumers10,
+    /// 10 rooms of 11, one of each speaks: 100 consumers
+    Consumers100,
+    /// 300 rooms of 11, one of each speaks: 3000 consumers
+    Consumers3000,
+    /// 100 rooms of 10 where all speak: more than one core forwards
+    VoiceSaturated,
+    /// One room of 300 where twenty speak: more than one core forwards
+    RoomSaturated,
+}
+
+/// How many are where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Crowd {
+    /// Rooms.
+    pub rooms: usize,
+    /// Participants of each.
+    pub members: usize,
+    /// Those of each who speak.
+    pub speakers: usize,
+    /// Those of each who show a camera.
+    pub cameras: usize,
+}
+
+impl Crowd {
+    const fn voice(rooms: usize, members: usize, speakers: usize) -> Self {
+        Self { rooms, members, speakers, cameras: 0 }
+    }
+
+    /// All participants.
+    pub fn participants(&self) -> usize {
+        self.rooms * self.members
+    }
+}
+
+impl Row {
+    /// Its line in the table.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::VoiceRooms => "voice, 100 rooms of 10, 2 speak",
+            Self::OneRoom => "voice, one room of 300, 2 speak",
+            Self::Consumers600 => "voice, 600 consumers (60 rooms of 11)",
+            Self::VideoRooms => "video, 20 rooms of 10, one camera each",
+            Self::Joins => "1000 joins beside 50 calls of 2",
+            Self::Consumers10 => "voice, 10 consumers (a room of 11)",
+            Self::Consumers100 => "voice, 100 consumers (10 rooms of 11)",
+            Self::Consumers3000 => "voice, 3000 consumers (300 rooms of 11)",
+            Self::VoiceSaturated => "saturated, 100 rooms of 10, all speak",
+            Self::RoomSaturated => "saturated, one room of 300, 20 speak",
+        }
+    }
+
+    /// Who takes part; of [`Self::Joins`], those who are in calls.
+    pub fn crowd(self) -> Crowd {
+        match self {
+            Self::VoiceRooms => Crowd::voice(100, 10, 2),
+            Self::OneRoom => Crowd::voice(1, 300, 2),
+            Self::Consumers600 => Crowd::voice(60, 11, 1),
+            Self::VideoRooms => Crowd { cameras: 1, ..Crowd::voice(20, 10, 0) },
+            Self::Joins => Crowd::voice(50, 2, 2),
+            Self::Consumers10 => Crowd::voice(1, 11, 1),
+            Self::Consumers100 => Crowd::voice(10, 11, 1),
+            Self::Consumers3000 => Crowd::voice(300, 11, 1),
+            Self::VoiceSaturated => Crowd::voice(100, 10, 10),
+            Self::RoomSaturated => Crowd::voice(1, 300, 20),
+        }
+    }
+
+    /// Those who join while the crowd is in calls.
+    pub fn newcomers(self) -> Option<Crowd> {
+        (self == Self::Joins).then_some(Crowd::voice(100, 10, 0))
+    }
+
+    /// Whether the shard never waits, so that its limit never does either.
+    pub fn is_saturated(self) -> bool {
+        matches!(self, Self::VoiceSaturated | Self::RoomSaturated)
+    }
+}

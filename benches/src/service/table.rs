@@ -1,0 +1,108 @@
+//! The table, in Markdown.
+
+use std::fmt;
+
+use super::figures::{Figures, Limit, Quantiles};
+use super::row::Row;
+
+/// Medians of all rounds, a line a row.
+pub struct Table {
+    rows: Vec<(Row, Vec<(Figures, Option<Limit>)>)>,
+}
+
+impl Table {
+    pub(super) fn new(rows: Vec<(Row, Vec<(Figures, Option<Limit>)>)>) -> Self {
+        Self { rows }
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            out,
+            "| load | forwarded/s | shard busy | CPU ns a packet | limit | ratio | in the shard, ms | end to end, ms | \
+             lost | kB each | sleeps/s |"
+        )?;
+        writeln!(out, "|---|---|---|---|---|---|---|---|---|---|---|")?;
+        for (row, rounds) in &self.rows {
+            write_row(out, *row, rounds)?;
+        }
+        writeln!(out)?;
+        writeln!(
+            out,
+            "Medians of the rounds. Times are 50 % / 99 % / 99.9 %. The limit is the fastest way of the bare loop at the same \
+             arrivals; its name stands beside. kB each: what the service's memory grew by for a participant."
+        )?;
+        for (row, rounds) in &self.rows {
+            for reason in rounds.iter().flat_map(|(figures, _)| &figures.invalid_because) {
+                writeln!(out, "\n- {}: the load tool was the bottleneck: {reason}", row.title())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn write_row(out: &mut fmt::Formatter<'_>, row: Row, rounds: &[(Figures, Option<Limit>)]) -> fmt::Result {
+    let of = |value: &dyn Fn(&Figures) -> f64| median(rounds.iter().map(|(figures, _)| value(figures)).collect());
+    let quantiles = |of_round: &dyn Fn(&Figures) -> Quantiles| {
+        let [p50, p99, p999] = [
+            of(&|figures| of_round(figures).p50_ms),
+            of(&|figures| of_round(figures).p99_ms),
+            of(&|figures| of_round(figures).p999_ms),
+        ];
+        format!("{p50:.2} / {p99:.2} / {p999:.2}")
+    };
+    write!(out, "| {}", row.title())?;
+    if row.newcomers().is_some() {
+        write!(out, ", {:.0} joins/s", of(&|figures| figures.joins_per_s.unwrap_or(f64::NAN)))?;
+    }
+    let cpu_ns = of(&|figures| figures.cpu_ns);
+    write!(
+        out,
+        " | {:.0} | {:.1} % | {cpu_ns:.0}",
+        of(&|figures| figures.forwarded_per_s),
+        100.0 * of(&|figures| figures.busy)
+    )?;
+    let limits: Vec<&Limit> = rounds.iter().filter_map(|(_, limit)| limit.as_ref()).collect();
+    match limits.first() {
+        Some(first) => {
+            let limit_ns = median(limits.iter().map(|limit| limit.cpu_ns).collect());
+            // Each round's service beside that round's limit: what the machine does to one it does to the other.
+            let ratios = rounds.iter().filter_map(|(figures, limit)| Some(figures.cpu_ns / limit.as_ref()?.cpu_ns));
+            write!(out, " | {limit_ns:.0} {} | {:.2}", first.variant, median(ratios.collect()))?;
+        }
+        None => write!(out, " | – | –")?,
+    }
+    writeln!(
+        out,
+        " | {} | {} | {:.3} % | {:.0} | {:.0} |",
+        quantiles(&|figures| figures.residence),
+        quantiles(&|figures| figures.latency),
+        of(&|figures| figures.loss_percent),
+        of(&|figures| figures.bytes_each / 1000.0),
+        of(&|figures| figures.sleeps_per_s),
+    )
+}
+
+/// The middle of values in any order; of two, the lower.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len().saturating_sub(1) / 2).copied().unwrap_or(f64::NAN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_tells_medians_and_the_ratio_round_by_round() {
+        let round = |cpu_ns: f64, limit_ns: f64| {
+            let figures = Figures { cpu_ns, forwarded_per_s: 1000.0, busy: 0.25, ..Figures::default() };
+            (figures, Some(Limit { variant: "connected".into(), cpu_ns: limit_ns }))
+        };
+        let table =
+            Table::new(vec![(Row::OneRoom, vec![round(3000.0, 2000.0), round(6000.0, 2000.0), round(5000.0, 4000.0)])]);
+        let text = table.to_string();
+        assert!(text.contains("| 1000 | 25.0 % | 5000 | 2000 connected | 1.50 |"), "{text}");
+    }
+}
