@@ -26,6 +26,14 @@ pub(super) struct Quantiles {
     pub(super) p999_ms: f64,
 }
 
+/// What a row gave in one round.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Round {
+    pub(super) figures: Figures,
+    /// None where there is no bare loop of the kind.
+    pub(super) limit: Option<Limit>,
+}
+
 /// What the service did with a row.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Figures {
@@ -45,7 +53,7 @@ pub(super) struct Figures {
     pub(super) latency: Quantiles,
     pub(super) loss_percent: f64,
     /// Bytes of a datagram that participants received.
-    received_len: f64,
+    pub(super) received_len: f64,
     /// What the service's memory grew by for each participant.
     pub(super) bytes_each: f64,
     pub(super) joins_per_s: Option<f64>,

@@ -20,7 +20,7 @@ use serde_json::Value;
 use tokio::process::{Child, Command as ChildCommand};
 use tokio::time::sleep;
 
-use self::figures::{Figures, Limit, Reading};
+use self::figures::{Figures, Limit, Reading, Round};
 pub use self::row::{Crowd, Row};
 pub use self::table::Table;
 
@@ -97,14 +97,14 @@ pub fn run(options: &Options, tell: impl Fn(&str)) -> Result<Table, ServiceError
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| failed("tokio", &error))?;
     let rows = if options.rows.is_empty() { all_rows() } else { options.rows.clone() };
-    let mut results: Vec<(Row, Vec<(Figures, Option<Limit>)>)> = rows.iter().map(|row| (*row, Vec::new())).collect();
+    let mut results: Vec<(Row, Vec<Round>)> = rows.iter().map(|row| (*row, Vec::new())).collect();
     for round in 1..=options.rounds {
         for (row, rounds) in &mut results {
             tell(&format!("round {round} of {}: {}", options.rounds, row.title()));
             let figures = runtime.block_on(measure(*row, options.duration, &programs, &cpus))?;
             cpus.use_all()?;
             let limit = programs.limit(*row, &figures)?;
-            rounds.push((figures, limit));
+            rounds.push(Round { figures, limit });
         }
     }
     Ok(Table::new(results))

@@ -2,16 +2,16 @@
 
 use std::fmt;
 
-use super::figures::{Figures, Limit, Quantiles};
+use super::figures::{Figures, Quantiles, Round};
 use super::row::Row;
 
 /// Medians of all rounds, a line a row.
 pub struct Table {
-    rows: Vec<(Row, Vec<(Figures, Option<Limit>)>)>,
+    rows: Vec<(Row, Vec<Round>)>,
 }
 
 impl Table {
-    pub(super) fn new(rows: Vec<(Row, Vec<(Figures, Option<Limit>)>)>) -> Self {
+    pub(super) fn new(rows: Vec<(Row, Vec<Round>)>) -> Self {
         Self { rows }
     }
 }
@@ -34,7 +34,7 @@ impl fmt::Display for Table {
              arrivals; its name stands beside. kB each: what the service's memory grew by for a participant."
         )?;
         for (row, rounds) in &self.rows {
-            for reason in rounds.iter().flat_map(|(figures, _)| &figures.invalid_because) {
+            for reason in rounds.iter().flat_map(|round| &round.figures.invalid_because) {
                 writeln!(out, "\n- {}: the load tool was the bottleneck: {reason}", row.title())?;
             }
         }
@@ -42,8 +42,8 @@ impl fmt::Display for Table {
     }
 }
 
-fn write_row(out: &mut fmt::Formatter<'_>, row: Row, rounds: &[(Figures, Option<Limit>)]) -> fmt::Result {
-    let of = |value: &dyn Fn(&Figures) -> f64| median(rounds.iter().map(|(figures, _)| value(figures)).collect());
+fn write_row(out: &mut fmt::Formatter<'_>, row: Row, rounds: &[Round]) -> fmt::Result {
+    let of = |value: &dyn Fn(&Figures) -> f64| median(rounds.iter().map(|round| value(&round.figures)).collect());
     let quantiles = |of_round: &dyn Fn(&Figures) -> Quantiles| {
         let [p50, p99, p999] = [
             of(&|figures| of_round(figures).p50_ms),
@@ -63,12 +63,12 @@ fn write_row(out: &mut fmt::Formatter<'_>, row: Row, rounds: &[(Figures, Option<
         of(&|figures| figures.forwarded_per_s),
         100.0 * of(&|figures| figures.busy)
     )?;
-    let limits: Vec<&Limit> = rounds.iter().filter_map(|(_, limit)| limit.as_ref()).collect();
+    let limits: Vec<_> = rounds.iter().filter_map(|round| round.limit.as_ref()).collect();
     match limits.first() {
         Some(first) => {
             let limit_ns = median(limits.iter().map(|limit| limit.cpu_ns).collect());
             // Each round's service beside that round's limit: what the machine does to one it does to the other.
-            let ratios = rounds.iter().filter_map(|(figures, limit)| Some(figures.cpu_ns / limit.as_ref()?.cpu_ns));
+            let ratios = rounds.iter().filter_map(|round| Some(round.figures.cpu_ns / round.limit.as_ref()?.cpu_ns));
             write!(out, " | {limit_ns:.0} {} | {:.2}", first.variant, median(ratios.collect()))?;
         }
         None => write!(out, " | – | –")?,
@@ -92,13 +92,14 @@ fn median(mut values: Vec<f64>) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::figures::Limit;
     use super::*;
 
     #[test]
     fn a_row_tells_medians_and_the_ratio_round_by_round() {
         let round = |cpu_ns: f64, limit_ns: f64| {
             let figures = Figures { cpu_ns, forwarded_per_s: 1000.0, busy: 0.25, ..Figures::default() };
-            (figures, Some(Limit { variant: "connected".into(), cpu_ns: limit_ns }))
+            Round { figures, limit: Some(Limit { variant: "connected".into(), cpu_ns: limit_ns }) }
         };
         let table =
             Table::new(vec![(Row::OneRoom, vec![round(3000.0, 2000.0), round(6000.0, 2000.0), round(5000.0, 4000.0)])]);

@@ -10,6 +10,8 @@ import { promisify } from 'node:util';
 import { scenario } from '../scenario.js';
 
 const VOICE_LOAD = process.env.VOICE_LOAD ?? fileURLToPath(new URL('../../../target/release/voice-load', import.meta.url));
+/** Where the capture is kept, for other runs of the load tool; without it the test leaves none. */
+const KEPT = process.env.VOICE_CAPTURE;
 const ROOM = 'studio';
 const RECORDED_SECONDS = 6;
 /** Opus packets of 20 ms; the first and the last second may be cut. */
@@ -26,7 +28,7 @@ scenario('a call is recorded, described and played again', {}, async (stage) => 
   await bob.hears(alice);
   const folder = await mkdtemp(path.join(tmpdir(), 'voice-capture-'));
   try {
-    const file = path.join(folder, 'call.pcap');
+    const file = KEPT ?? path.join(folder, 'call.pcap');
     const target = ['--url', stage.service.url('/signaling').replace('http', 'ws'), '--secret-file', stage.service.secretFile];
     await voiceLoad(['record', ...target, '--channel', ROOM, '--duration', `${RECORDED_SECONDS}s`, '--out', file]);
 
