@@ -82,6 +82,8 @@ const JOINS_MAX: Duration = Duration::from_secs(120);
 const MARGIN: Duration = Duration::from_secs(3);
 /// Joins a second where they are not what is measured.
 const JOIN_RATE: u32 = 200;
+/// Joins a second that are begun where the service is to be the bound.
+const JOIN_RATE_MAX: u32 = 100_000;
 /// Between two looks at who is in. Each is a request to the service.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 /// The same where the time of getting in is measured.
@@ -131,7 +133,7 @@ async fn measure(row: Row, duration: Duration, programs: &Programs, cpus: &Cpus)
     let before = Reading::new(service.metrics().await?);
     let mut joins_per_s = None;
     if let Some(newcomers) = row.newcomers() {
-        let mut joining = programs.load(&service, newcomers, u32::MAX, Duration::from_secs(1))?;
+        let mut joining = programs.load(&service, newcomers, JOIN_RATE_MAX, Duration::from_secs(1))?;
         let began = Instant::now();
         let all = crowd.participants() + newcomers.participants();
         wait_until_in(row, &service, all, JOINS_MAX, &mut joining).await?;
@@ -266,7 +268,7 @@ impl Programs {
         let producers = speakers + cameras;
         let mut command = Command::new(&self.limit);
         command
-            .args(["--json", "--rounds", "3", "--rooms", &rooms.to_string(), "--members", &members.to_string()])
+            .args(["--json", "--rounds", "2", "--rooms", &rooms.to_string(), "--members", &members.to_string()])
             .args(["--speakers", &producers.to_string()])
             .args(["--packet-len", &figures.datagram_len().to_string()]);
         if !row.is_saturated() {

@@ -23,7 +23,7 @@ pub enum Row {
     Consumers3000,
     /// 100 rooms of 10 where all speak: more than one core forwards
     VoiceSaturated,
-    /// One room of 300 where twenty speak: more than one core forwards
+    /// one room of 300 where thirty speak: more than one core forwards
     RoomSaturated,
 }
 
@@ -64,7 +64,7 @@ impl Row {
             Self::Consumers100 => "voice, 100 consumers (10 rooms of 11)",
             Self::Consumers3000 => "voice, 3000 consumers (300 rooms of 11)",
             Self::VoiceSaturated => "saturated, 100 rooms of 10, all speak",
-            Self::RoomSaturated => "saturated, one room of 300, 20 speak",
+            Self::RoomSaturated => "saturated, one room of 300, 30 speak",
         }
     }
 
@@ -80,7 +80,7 @@ impl Row {
             Self::Consumers100 => Crowd::voice(10, 11, 1),
             Self::Consumers3000 => Crowd::voice(300, 11, 1),
             Self::VoiceSaturated => Crowd::voice(100, 10, 10),
-            Self::RoomSaturated => Crowd::voice(1, 300, 20),
+            Self::RoomSaturated => Crowd::voice(1, 300, 30),
         }
     }
 

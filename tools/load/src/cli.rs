@@ -154,7 +154,7 @@ pub struct ShapeArgs {
     #[arg(long, value_enum, default_value_t = Silent::Dtx)]
     pub silent: Silent,
     /// Joins a second. Example: --join-rate 20
-    #[arg(long, default_value_t = 50.0, value_name = "RATE", value_parser = positive)]
+    #[arg(long, default_value_t = 50.0, value_name = "RATE", value_parser = join_rate)]
     pub join_rate: f64,
     /// Participants a minute who leave and join again. Example: --churn 30
     #[arg(long, default_value_t = 0.0, value_name = "RATE", value_parser = not_negative)]
@@ -376,6 +376,13 @@ fn positive(text: &str) -> Result<f64, String> {
     number(text).and_then(|number| if number > 0.0 { Ok(number) } else { Err("it must be above zero".into()) })
 }
 
+/// From one in a quarter of an hour to more than any host begins.
+fn join_rate(text: &str) -> Result<f64, String> {
+    let range = 0.001..=1_000_000.0;
+    let outside = || "it lies from 0.001 to 1000000".into();
+    number(text).and_then(|rate| if range.contains(&rate) { Ok(rate) } else { Err(outside()) })
+}
+
 fn not_negative(text: &str) -> Result<f64, String> {
     number(text).and_then(|number| if number >= 0.0 { Ok(number) } else { Err("it can't be below zero".into()) })
 }
@@ -423,6 +430,14 @@ mod tests {
     fn more_speakers_than_participants_are_refused_with_the_way_to_mend_it() {
         let error = shape(&["--participants", "3", "--speakers", "4"]).expect_err("it is refused");
         assert!(error.to_string().contains("--participants"), "{error}");
+    }
+
+    #[test]
+    fn a_join_rate_that_no_clock_can_keep_is_refused() {
+        for (rate, is_taken) in [("1000000", true), ("0.001", true), ("0", false), ("1e-30", false), ("1e9", false)] {
+            let arguments = ["voice-load", "--join-rate", rate];
+            assert_eq!(Cli::try_parse_from(arguments).is_ok(), is_taken, "{rate}");
+        }
     }
 
     #[test]
