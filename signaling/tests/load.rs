@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use clap::Parser;
-use load::cli::{Cli, Command};
+use load::cli::Cli;
 use load::report::Outcome;
 use peer::{Service, ServiceOptions};
 
@@ -16,7 +16,8 @@ async fn people_who_talk_show_themselves_and_come_and_go_lose_nothing() {
     // The tool's own lateness tells of the host here, which tests share with others.
     let arguments = [
         "voice-load",
-        "run",
+        "--lanes",
+        "2",
         "--url",
         &url,
         "--jwt-secret",
@@ -43,10 +44,8 @@ async fn people_who_talk_show_themselves_and_come_and_go_lose_nothing() {
         "10000",
         "--quiet",
     ];
-    let Command::Run(args) = Cli::try_parse_from(arguments).expect("clap takes it").command else {
-        panic!("it is a run");
-    };
-    let report = load::run::run(&args, Arc::new(AtomicBool::new(false))).await.expect("a report");
+    let cli = Cli::try_parse_from(arguments).expect("clap takes it");
+    let report = load::run::run(&cli.run, Arc::new(AtomicBool::new(false))).await.expect("a report");
     assert_eq!(report.verdict.outcome, Outcome::Passed, "{}", load::report::render(&report));
     assert!(report.joins.joined >= 8 && report.media.checked > 1000);
     let (audio, video) = (&report.media.audio, &report.media.video);
@@ -56,5 +55,6 @@ async fn people_who_talk_show_themselves_and_come_and_go_lose_nothing() {
     let process = report.process.expect("the process was looked at");
     assert!(process.resident_after_bytes > 0 && !process.threads.is_empty());
     let metrics = report.metrics.expect("the service has metrics");
-    assert!(metrics.rtp_out > metrics.rtp_in && metrics.shards.contains_key("0"));
+    assert!(metrics.rtp_out > metrics.rtp_in);
+    assert!(metrics.shards["0"].busy_ratio.is_some_and(|ratio| ratio > 0.0 && ratio < 1.0));
 }

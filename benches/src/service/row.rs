@@ -23,7 +23,7 @@ pub enum Row {
     Consumers3000,
     /// 100 rooms of 10 where all speak: more than one core forwards
     VoiceSaturated,
-    /// one room of 300 where thirty speak: more than one core forwards
+    /// One room of 300 where thirty speak: more than one core forwards
     RoomSaturated,
 }
 

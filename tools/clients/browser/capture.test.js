@@ -39,7 +39,7 @@ scenario('a call is recorded, described and played again', {}, async (stage) => 
       assert.ok(packets >= PACKETS_MIN, `${packets} packets`);
       assert.deepEqual({ lost, clockRateHz, looksEncrypted: looksEncrypted ?? false }, { lost: 0, clockRateHz: 48_000, looksEncrypted: false });
     }
-    const cameras = streams.filter(({ codec, retransmitsSsrc }) => codec === 'vp8' && !retransmitsSsrc);
+    const cameras = streams.filter(({ codec, retransmitsSsrc }) => codec === 'VP8' && !retransmitsSsrc);
     assert.equal(cameras.length, 2, JSON.stringify(streams));
 
     const crowd = ['--rooms', '2', '--participants', '3', '--video', '1', '--duration', '4s', '--verify', '1'];
