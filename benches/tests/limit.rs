@@ -14,7 +14,8 @@ fn everything_sent_on_loopback_is_drained() {
     let small = ["--rooms", "3", "--members", "4", "--speakers", "2", "--rounds", "1", "--json"];
     let free = ["--burst", "4", "--packet-len", "1200"];
     let paced = ["--pace", "10ms", "--round", "100ms", "--burst", "2"];
-    for (mode, packets_of_round) in [(&free[..], None), (&paced, Some(3 * 2 * 10 * 2))] {
+    // On a busy host a turn may come between the two packets of a burst, and then finds one.
+    for (mode, packets_of_round, joined_max) in [(&free[..], None, 0.25), (&paced, Some(3 * 2 * 10 * 2), 0.99)] {
         let output = limit(&[&small, mode].concat());
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
@@ -31,7 +32,7 @@ fn everything_sent_on_loopback_is_drained() {
             let name = variant["variant"].as_str().expect("a name");
             match name {
                 "crypto" => assert_eq!(sends, 0.0),
-                "gso" | "connected-gso" => assert!(sends > 0.0 && sends <= 0.5, "{name}: {sends}"),
+                "gso" | "connected-gso" => assert!(sends > 0.0 && sends <= joined_max, "{name}: {sends}"),
                 _ => assert_eq!(sends, 1.0, "{name}"),
             }
             assert!(variant["cpu_ns_per_packet"].as_f64().is_some_and(|nanoseconds| nanoseconds > 0.0));
