@@ -83,7 +83,8 @@ impl Figures {
             sleeps_per_s: grown("voice_shard_sleeps_total", &[]) / wall_s,
             residence: residence(&before.metrics, &after.metrics),
             latency: latency(kind),
-            loss_percent: number(&format!("/media/{kind}/lossPercent")),
+            loss_percent: number(&format!("/media/{kind}/lossPercent"))
+                .max(number(&format!("/media/{kind}/contentLossPercent"))),
             received_len: number("/media/receivedKbps") * 1000.0 / 8.0 / number("/media/receivedPerS"),
             bytes_each,
             joins_per_s: None,

@@ -131,18 +131,23 @@ async fn measure(row: Row, duration: Duration, programs: &Programs, cpus: &Cpus)
     let loaded_bytes = service.resident_bytes()?;
 
     let before = Reading::new(service.metrics().await?);
-    let mut joins_per_s = None;
+    let (mut joins_per_s, mut after) = (None, None);
     if let Some(newcomers) = row.newcomers() {
         let mut joining = programs.load(&service, newcomers, JOIN_RATE_MAX, Duration::from_secs(1))?;
         let began = Instant::now();
         let all = crowd.participants() + newcomers.participants();
         wait_until_in(row, &service, all, JOINS_MAX, &mut joining).await?;
         joins_per_s = Some(newcomers.participants() as f64 / began.elapsed().as_secs_f64());
+        // What is measured ends with the last join.
+        after = Some(Reading::new(service.metrics().await?));
         finish(joining).await?;
     } else {
         sleep(duration).await;
     }
-    let after = Reading::new(service.metrics().await?);
+    let after = match after {
+        Some(after) => after,
+        None => Reading::new(service.metrics().await?),
+    };
     let told = finish(load).await?;
     let bytes_each = loaded_bytes.saturating_sub(idle_bytes) as f64 / crowd.participants() as f64;
     Ok(Figures { joins_per_s, ..Figures::new(&before, &after, &told, bytes_each) })

@@ -157,7 +157,7 @@ pub struct ShapeArgs {
     #[arg(long, default_value_t = 50.0, value_name = "RATE", value_parser = join_rate)]
     pub join_rate: f64,
     /// Participants a minute who leave and join again. Example: --churn 30
-    #[arg(long, default_value_t = 0.0, value_name = "RATE", value_parser = not_negative)]
+    #[arg(long, default_value_t = 0.0, value_name = "RATE", value_parser = churn)]
     pub churn: f64,
     /// How long to measure once all have joined. Example: --duration 2m
     #[arg(long, default_value = "30s", value_name = "TIME", value_parser = duration)]
@@ -293,6 +293,18 @@ impl CaptureArgs {
 }
 
 impl TargetArgs {
+    /// Whether the address is one of a WebSocket at all.
+    pub fn check_url(&self) -> Result<(), LoadError> {
+        let rest = self.url.strip_prefix("ws://").or_else(|| self.url.strip_prefix("wss://"));
+        let has_host = rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'));
+        has_host.then_some(()).ok_or_else(|| {
+            LoadError::Arguments(format!(
+                "--url {:?} is no address of a WebSocket: ws://127.0.0.1:3003/signaling",
+                self.url
+            ))
+        })
+    }
+
     /// Where tokens come from: the command, the file or the secret, the first that was given.
     pub fn tokens(&self) -> Result<TokenSource, LoadError> {
         if let Some(command) = &self.token_command {
@@ -344,6 +356,9 @@ impl ShapeArgs {
     }
 }
 
+/// The turns of a whole run are planned before it.
+const DURATION_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Reads a time with its unit.
 fn duration(text: &str) -> Result<Duration, String> {
     let units = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
@@ -351,7 +366,11 @@ fn duration(text: &str) -> Result<Duration, String> {
     let (number, seconds) = matching.ok_or("a time has a unit: 500ms, 30s, 2m or 1h")?;
     let number: f64 = number.parse().map_err(|_| format!("{number:?} is no number"))?;
     let time = Duration::try_from_secs_f64(number * seconds).map_err(|error| error.to_string())?;
-    if time.is_zero() { Err("it must be longer than nothing".into()) } else { Ok(time) }
+    match time {
+        Duration::ZERO => Err("it must be longer than nothing".into()),
+        time if time > DURATION_MAX => Err("a day is the longest".into()),
+        time => Ok(time),
+    }
 }
 
 fn number(text: &str) -> Result<f64, String> {
@@ -383,8 +402,11 @@ fn join_rate(text: &str) -> Result<f64, String> {
     number(text).and_then(|rate| if range.contains(&rate) { Ok(rate) } else { Err(outside()) })
 }
 
-fn not_negative(text: &str) -> Result<f64, String> {
-    number(text).and_then(|number| if number >= 0.0 { Ok(number) } else { Err("it can't be below zero".into()) })
+/// One leaves after another, each with a word to the server: more than this in a minute can't be kept.
+fn churn(text: &str) -> Result<f64, String> {
+    let range = 0.0..=6000.0;
+    let outside = || "it lies from 0 to 6000".into();
+    number(text).and_then(|rate| if range.contains(&rate) { Ok(rate) } else { Err(outside()) })
 }
 
 fn share(text: &str) -> Result<f64, String> {

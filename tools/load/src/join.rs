@@ -192,8 +192,12 @@ impl Stay<'_> {
     async fn run(&mut self) {
         let joined = {
             let permit = self.call.joining.acquire().await;
+            let token = self.token().await;
             let began = (Instant::now(), now_ns());
-            let joined = self.join(began.1).await;
+            let joined = match token {
+                Ok(token) => self.join(&token, began.1).await,
+                Err(error) => Err(error),
+            };
             drop(permit);
             if joined.is_ok() {
                 let mut figures = self.call.tally.figures();
@@ -215,14 +219,22 @@ impl Stay<'_> {
         *self.call.tally.figures().lost.entry(error.to_string()).or_default() += 1;
     }
 
+    fn channel(&self) -> String {
+        format!("{}-r{}", self.call.name, self.seat.room)
+    }
+
+    /// The token, whose making is no part of a join.
+    async fn token(&self) -> Result<String, PeerError> {
+        let user = format!("{}p{}", self.channel(), self.seat.place);
+        let token = self.call.tokens.token(&user, &self.channel()).await;
+        token.map_err(|error| PeerError::Protocol(error.to_string()))
+    }
+
     /// Everything up to the point where it sends and can be sent streams.
-    async fn join(&mut self, began_at_ns: u64) -> Result<(LaneOrders, u64), PeerError> {
-        let Seat { room, place, .. } = self.seat;
-        let (user, channel) = (format!("{}-r{room}p{place}", self.call.name), format!("{}-r{room}", self.call.name));
-        let token = self.call.tokens.token(&user, &channel).await;
-        let token = token.map_err(|error| PeerError::Protocol(error.to_string()))?;
+    async fn join(&mut self, token: &str, began_at_ns: u64) -> Result<(LaneOrders, u64), PeerError> {
+        let channel = self.channel();
         let connecting = Instant::now();
-        let signaling = Signaling::connect(&self.call.url, &token).await?;
+        let signaling = Signaling::connect(&self.call.url, token).await?;
         self.call.tally.figures().web_socket.note(connecting.elapsed());
         let router = signaling.push("routerCapabilities", |_| true).await?;
         let capabilities = receive_capabilities(&router["rtpCapabilities"]);

@@ -36,11 +36,12 @@ fn main() -> ExitCode {
 fn run(args: &RunArgs) -> Result<u8, LoadError> {
     let report = block_on(|interrupted| load::run::run(args, interrupted))?;
     let is_on_output = args.json.as_deref() == Some(Path::new("-"));
-    if let Some(path) = &args.json {
-        write_json(path, &report)?;
-    }
+    // The table first: it is there even where the file can't be written.
     if !is_on_output {
         write_output(&render(&report))?;
+    }
+    if let Some(path) = &args.json {
+        write_json(path, &report)?;
     }
     Ok(report.verdict.exit_code)
 }

@@ -1,8 +1,10 @@
 //! A run from its beginning to its report: joins at their rate, the measured time with its comings and goings, the end.
 
 use std::collections::HashMap;
+use std::fs::OpenOptions;
 use std::io::{Write, stderr};
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -35,8 +37,10 @@ const DESCRIPTORS_EACH: u64 = 3;
 const DESCRIPTORS_REST: u64 = 512;
 /// Turns are planned for so much longer than joins and the measured time should take.
 const PLAN_SLACK: Duration = Duration::from_secs(120);
-/// All that were sent have arrived after so long.
+/// All that were sent have arrived where nothing came for so long.
 const DRAIN: Duration = Duration::from_secs(1);
+/// What comes later than this after the end is lost.
+const DRAIN_MAX: Duration = Duration::from_secs(10);
 /// How long those who leave may take.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Between two looks at how the run goes.
@@ -51,8 +55,15 @@ const TICK_INTERVAL: Duration = Duration::from_millis(10);
 pub async fn run(args: &RunArgs, interrupted: Arc<AtomicBool>) -> Result<Report, LoadError> {
     let shape = args.shape.shape()?;
     raise_descriptor_limit(&shape)?;
-    // A process that can't be seen is told now, and not after the joins.
+    // What can't be seen, reached or written is told now, and not after the run.
     args.observe.pid.map(ProcessSample::take).transpose()?;
+    args.target.check_url()?;
+    if let Some(path) = args.json.as_deref().filter(|path| *path != Path::new("-")) {
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path);
+        file.map_err(|error| LoadError::File { path: path.to_owned(), error })?;
+    }
+    // A command that gives no token is no fault of the server's.
+    args.target.tokens()?.token("voice-load", "voice-load").await?;
     let mut stage = Stage::set(args, shape, interrupted)?;
     stage.join_all(args).await;
     Ok(stage.measure(args).await)
@@ -139,14 +150,19 @@ impl Stage {
     async fn join_all(&mut self, args: &RunArgs) {
         let mut pace = interval(Duration::from_secs_f64(1.0 / args.shape.join_rate));
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let total = self.seats.len() as f64;
         for seat in self.seats.clone() {
-            pace.tick().await;
+            while timeout(LOOK_INTERVAL, pace.tick()).await.is_err() {
+                if self.is_interrupted() {
+                    return;
+                }
+            }
             if self.is_interrupted() {
                 return;
             }
             let present = self.begin(seat, 0);
             self.present.push(present);
-            self.show(0.0, "joining");
+            self.show(self.present.len() as f64 / total, "joining");
         }
         while !self.is_interrupted() {
             let (done, attempted) = {
@@ -156,7 +172,7 @@ impl Stage {
             if done >= attempted && attempted >= self.seats.len() as u64 {
                 return;
             }
-            self.show(0.0, "joining");
+            self.show(1.0, "joining");
             sleep(LOOK_INTERVAL).await;
         }
     }
@@ -167,6 +183,12 @@ impl Stage {
         // A process that has gone since the beginning is the server's failure, and no reason to lose the rest.
         let process_before = args.observe.pid.and_then(|pid| ProcessSample::take(pid).ok());
         let scrape_before = scrape(metrics_url.as_deref()).await;
+        if let (Some(url), None) = (&args.observe.metrics_url, &scrape_before) {
+            // A closed standard error is no reason not to run.
+            let _ = writeln!(stderr(), "warning: there are no metrics that are known at {url}");
+        }
+        // Joins that come later, where there is churn, are late by what comes later too.
+        let joining_lateness = (args.shape.churn == 0.0).then(|| self.join_lateness());
         self.order_all(|| Order::BeginMeasured);
         self.pass_time(args).await;
         self.order_all(|| Order::EndMeasured);
@@ -176,9 +198,9 @@ impl Stage {
             .and_then(|(before, pid)| Some(before.until(&ProcessSample::take(pid).ok()?, pid)));
         let scrape_after = scrape(metrics_url.as_deref()).await;
         self.show(1.0, "ending");
-        sleep(DRAIN).await;
+        self.drain().await;
         self.ticker.abort();
-        let lateness = self.join_lateness.lock().map(|lateness| lateness.clone()).unwrap_or_default();
+        let lateness = joining_lateness.unwrap_or_else(|| self.join_lateness());
         let outcomes: Vec<Option<LaneOutcome>> = self.lanes.drain(..).map(Lane::finish).collect();
         self.leave_all().await;
         self.progress.clear();
@@ -187,6 +209,25 @@ impl Stage {
         report.process = process;
         report.metrics = scrape_before.zip(scrape_after).map(|(before, after)| before.until(&after));
         report
+    }
+
+    /// How late the thread has been that makes joins.
+    fn join_lateness(&self) -> Durations {
+        self.join_lateness.lock().map(|lateness| lateness.clone()).unwrap_or_default()
+    }
+
+    /// Waits until nothing comes any more of what was sent.
+    async fn drain(&self) {
+        let received = || self.lanes.iter().map(|lane| lane.gauge().received.load(Ordering::Relaxed)).sum::<u64>();
+        let (began, mut before) = (Instant::now(), received());
+        loop {
+            sleep(DRAIN).await;
+            let now = received();
+            if now == before || began.elapsed() > DRAIN_MAX || self.is_interrupted() {
+                return;
+            }
+            before = now;
+        }
     }
 
     /// Waits for the measured time to pass, while some leave and come again.
@@ -202,7 +243,7 @@ impl Stage {
             if self.present.iter().all(|present| present.task.is_finished()) {
                 break;
             }
-            while churned + 1.0 <= began.elapsed().as_secs_f64() * args.shape.churn / 60.0 {
+            while !self.is_interrupted() && churned + 1.0 <= began.elapsed().as_secs_f64() * args.shape.churn / 60.0 {
                 churned += 1.0;
                 self.churn_one().await;
             }
@@ -294,7 +335,11 @@ fn conclude(
         lanes_broken: outcomes.iter().filter(|outcome| outcome.is_none()).count() as u64,
     };
     let joins = Joins::new(&call.tally.figures(), &all);
-    let media = Media::new(&all);
+    let mut media = Media::new(&all);
+    // Where some come and go, or did not get in, the streams are others at each moment.
+    if args.shape.churn == 0.0 && joins.failed == 0 && joins.lost == 0 && !is_interrupted {
+        media.missing_streams = call.shape.streams_total().saturating_sub(all.streams.len() as u64);
+    }
     let judged = Judged { joins: &joins, media: &media, rubbish: &all.rubbish, generator: &generator, is_interrupted };
     let (verdict, thresholds) = judge(&judged, &args.limits);
     Report {
@@ -326,7 +371,7 @@ async fn run_ticker(lateness: Arc<Mutex<Durations>>) {
         let began = Instant::now();
         sleep(TICK_INTERVAL).await;
         if let Ok(mut lateness) = lateness.lock() {
-            lateness.note(began.elapsed().saturating_sub(TICK_INTERVAL));
+            lateness.note_expected(began.elapsed().saturating_sub(TICK_INTERVAL), TICK_INTERVAL);
         }
     }
 }

@@ -90,6 +90,12 @@ impl Shape {
         self.rooms * self.participants
     }
 
+    /// Streams that all participants together are to be sent: of each room, every producer's to everybody else.
+    pub fn streams_total(&self) -> u64 {
+        let producers = self.microphones.min(self.participants) + self.cameras + self.screens;
+        (self.rooms * producers * self.participants.saturating_sub(1)) as u64
+    }
+
     /// Lays the run out; turns are planned for `horizon`, which is as long as anybody sends.
     pub fn plan(&self, horizon: Duration) -> Vec<Seat> {
         (0..self.rooms).flat_map(|room| self.plan_room(room, horizon)).collect()

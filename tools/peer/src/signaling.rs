@@ -71,8 +71,9 @@ impl Signaling {
         let bearer = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|error| broken(&error))?;
         request.headers_mut().insert("Authorization", bearer);
         let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER_LEN);
+        let connecting = timeout(ANSWER_TIMEOUT, connect_async_with_config(request, Some(config), true)).await;
         let (socket, _) =
-            connect_async_with_config(request, Some(config), true).await.map_err(|error| match error {
+            connecting.map_err(|_| PeerError::TimedOut("the WebSocket".into()))?.map_err(|error| match error {
                 WebSocketError::Http(response) => PeerError::Refused { status: response.status().as_u16() },
                 error => broken(&error),
             })?;

@@ -57,6 +57,13 @@ impl Durations {
         self.note_ns(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
     }
 
+    /// Notes how late a thing was that should happen every `interval`: while it waited, those after it waited too.
+    pub fn note_expected(&mut self, duration: Duration, interval: Duration) {
+        let ns = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        // Longer than a minute is a minute.
+        let _ = self.0.record_correct(ns(duration).min(LONGEST_NS), ns(interval));
+    }
+
     /// Takes those of another.
     pub fn add(&mut self, other: &Self) {
         // Both have the same bounds.

@@ -1,7 +1,7 @@
 //! The E-model (ITU-T G.107): from delay and loss to a rating, and from that to a mean opinion score.
 //!
-//! What the tool can't know (echo, noise, levels) has the recommendation's default values, which all lie in
-//! [`RATING_BASIC`]. The codec is rated like G.711 with loss concealment: G.113 has no values for Opus.
+//! What the tool can't know (noise, levels) has the recommendation's default values, which all lie in [`RATING_BASIC`]; echo
+//! is taken to be cancelled, so Idte and Idle are 0. The codec is rated like G.711 with loss concealment: G.113 has no values for Opus.
 
 /// R with all default values and no delay, loss or low-rate codec (G.107 7.7, Table 3).
 pub const RATING_BASIC: f64 = 93.2;

@@ -11,10 +11,12 @@ pub struct StreamFigures {
     /// The lowest place that arrived.
     lowest: u64,
     counts: Counts,
-    /// When the latest in order came, in nanoseconds, and its timestamp.
+    /// When the latest came, in nanoseconds, and its timestamp.
     latest: Option<(u64, u32)>,
     /// In ticks of the clock.
     jitter: f64,
+    /// The greatest that it came to.
+    jitter_max: f64,
     /// Expected and arrived at the last report.
     reported: (u64, u64),
 }
@@ -75,6 +77,7 @@ impl StreamFigures {
             counts: Counts::default(),
             latest: None,
             jitter: 0.0,
+            jitter_max: 0.0,
             reported: (0, 0),
         }
     }
@@ -90,7 +93,10 @@ impl StreamFigures {
                 self.latest = Some((arrived_at_ns, timestamp));
             }
             Place::Ahead(_) => self.note_jitter(timestamp, arrived_at_ns),
-            Place::Late => self.lowest = self.lowest.min(extended),
+            Place::Late => {
+                self.lowest = self.lowest.min(extended);
+                self.note_jitter(timestamp, arrived_at_ns);
+            }
             Place::Repeat => {}
         }
         place
@@ -101,14 +107,14 @@ impl StreamFigures {
         Counts { expected: self.expected(), ..self.counts }
     }
 
-    /// When the latest packet in order arrived, in nanoseconds since the Unix epoch.
+    /// When the latest packet arrived, in nanoseconds since the Unix epoch.
     pub fn latest_at_ns(&self) -> Option<u64> {
         self.latest.map(|(at_ns, _)| at_ns)
     }
 
-    /// Interarrival jitter in milliseconds (RFC 3550 6.4.1).
+    /// The greatest interarrival jitter (RFC 3550 6.4.1) in milliseconds: one bad second is heard, however calm the rest was.
     pub fn jitter_ms(&self) -> f64 {
-        self.jitter * 1000.0 / self.clock_rate_hz
+        self.jitter_max * 1000.0 / self.clock_rate_hz
     }
 
     /// What a receiver report says, since the last one (RFC 3550 A.3); `None` where nothing came.
@@ -137,6 +143,7 @@ impl StreamFigures {
             let arrival_ticks = arrived_at_ns.saturating_sub(before_ns) as f64 * self.clock_rate_hz / 1e9;
             let media_ticks = f64::from(timestamp.wrapping_sub(timestamp_before) as i32);
             self.jitter += ((arrival_ticks - media_ticks).abs() - self.jitter) / 16.0;
+            self.jitter_max = self.jitter_max.max(self.jitter);
         }
     }
 }
@@ -200,6 +207,18 @@ mod tests {
         }
         assert_eq!(even.jitter_ms(), 0.0);
         assert!((odd.jitter_ms() - 8.0).abs() < 0.01, "{}", odd.jitter_ms());
+    }
+
+    #[test]
+    fn a_bad_second_is_not_forgotten_in_the_calm_after_it() {
+        let mut figures = StreamFigures::new(48_000);
+        for place in 0..2000u64 {
+            // One packet is held for 200 ms, and all behind it.
+            let at_ns = if place < 100 { place * 20_000_000 } else { (place * 20_000_000).max(2_200_000_000) };
+            figures.note(place as u16, place as u32 * 960, at_ns);
+        }
+        // A sixteenth of 200 ms, and a little more from those that came at once.
+        assert!((12.5..18.0).contains(&figures.jitter_ms()), "{}", figures.jitter_ms());
     }
 
     #[test]

@@ -39,6 +39,8 @@ pub struct Media {
     pub key_frames_asked: u64,
     /// Streams that got nothing, or stopped, while their producer sent.
     pub stalled_streams: u64,
+    /// Streams that were never announced, or could not be taken, though their producers were made.
+    pub missing_streams: u64,
     /// Voice.
     pub audio: StreamsSummary,
     /// Pictures.
@@ -66,7 +68,9 @@ pub struct StreamsSummary {
     pub content: Counts,
     /// Contents that did not arrive.
     pub content_lost: u64,
-    /// The streams' jitter (RFC 3550).
+    /// The same in percent of the contents.
+    pub content_loss_percent: f64,
+    /// The greatest jitter that each stream came to (RFC 3550).
     pub jitter: Spread,
     /// The streams' mean opinion scores (ITU-T G.107); of voice alone.
     pub mos: Spread,
@@ -120,6 +124,7 @@ impl Media {
             resent: traffic.resent,
             key_frames_asked: traffic.key_frames_asked,
             stalled_streams: stalled as u64,
+            missing_streams: 0,
             audio: StreamsSummary::new(Kind::Audio, &outcome.streams, &producers, audio_latency),
             video: StreamsSummary::new(Kind::Video, &outcome.streams, &producers, outcome.video_latency.summary()),
         }
@@ -127,29 +132,37 @@ impl Media {
 }
 
 impl StreamsSummary {
+    /// The greater of what the numbers of all streams and what the contents of verified ones say.
+    pub fn worst_loss_percent(&self) -> f64 {
+        self.loss_percent.max(self.content_loss_percent)
+    }
+
     fn new(kind: Kind, streams: &[StreamOutcome], producers: &HashMap<u32, ProducerOutcome>, latency: Summary) -> Self {
         let mut summary = Self { latency, ..Self::default() };
         let (mut jitters, mut scores) = (Vec::new(), Vec::new());
         for stream in streams.iter().filter(|stream| stream.kind == kind) {
             summary.streams += 1;
             summary.packets.add(&stream.counts);
+            let mut loss = stream.counts.loss();
             if let Some(content) = &stream.content {
                 summary.verified_streams += 1;
                 let mut counts = content.counts;
                 counts.expected += lost_at_end(stream, producers);
                 summary.content.add(&counts);
+                loss = loss.max(counts.loss());
             }
             if stream.counts.received > 1 {
                 jitters.push(stream.jitter_ms);
                 // Where the way of this stream is not known, it is taken to be that of most.
                 let way_ms = stream.content.map_or(latency.p50_ms, |content| content.latency_mean_ms);
-                let rating = mos::rating(mos::mouth_to_ear_ms(way_ms, stream.jitter_ms), stream.counts.loss());
+                let rating = mos::rating(mos::mouth_to_ear_ms(way_ms, stream.jitter_ms), loss);
                 scores.push(mos::mean_opinion_score(rating));
             }
         }
         summary.lost = summary.packets.lost();
         summary.loss_percent = 100.0 * summary.packets.loss();
         summary.content_lost = summary.content.lost();
+        summary.content_loss_percent = 100.0 * summary.content.loss();
         summary.jitter = Spread::of(jitters);
         if kind == Kind::Audio {
             summary.mos = Spread::of(scores);
@@ -204,7 +217,8 @@ mod tests {
         let media = media(vec![stream(Some(20))]);
         assert_eq!((media.audio.lost, media.audio.content_lost), (5, 15));
         assert_eq!((media.audio.loss_percent, media.stalled_streams), (5.0, 0));
-        assert!((3.5..4.0).contains(&media.audio.mos.p50), "{:?}", media.audio.mos);
+        assert!((13.6..13.7).contains(&media.audio.worst_loss_percent()));
+        assert!((3.0..3.2).contains(&media.audio.mos.p50), "{:?}", media.audio.mos);
     }
 
     #[test]

@@ -130,8 +130,8 @@ fn write_media(text: &mut String, report: &Report) -> fmt::Result {
     }
     writeln!(
         text,
-        "  {} streams stalled; {} key frames asked for; {} packets sent again, {} received again",
-        media.stalled_streams, media.key_frames_asked, media.resent, media.retransmissions
+        "  {} streams stalled, {} missing; {} key frames asked for; {} packets sent again, {} received again",
+        media.stalled_streams, media.missing_streams, media.key_frames_asked, media.resent, media.retransmissions
     )?;
     let rubbish = &report.rubbish;
     writeln!(

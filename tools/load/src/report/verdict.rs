@@ -126,7 +126,13 @@ fn thresholds(judged: &Judged<'_>, limits: &Limits) -> Vec<Threshold> {
     let (audio, video) = (&judged.media.audio, &judged.media.video);
     let mut both = audio.packets;
     both.add(&video.packets);
-    let percent = |count: u64| 100.0 * count as f64 / both.expected.max(1) as f64;
+    let has_any = both.received > 0;
+    // What was not measured keeps no threshold: not a number is neither more nor less than any.
+    let known = |is_known: bool, value: f64| if is_known { value } else { f64::NAN };
+    let percent = |count: u64| known(has_any, 100.0 * count as f64 / both.expected.max(1) as f64);
+    let latency = |value: f64| known(audio.latency.count > 0, value);
+    let of_streams = |value: f64| known(audio.packets.received > 0, value);
+    let loss = audio.worst_loss_percent().max(video.worst_loss_percent());
     let most = |name, limit: Option<f64>, found: f64| {
         limit.map(|limit| Threshold { name, limit, found, is_met: found <= limit })
     };
@@ -134,15 +140,15 @@ fn thresholds(judged: &Judged<'_>, limits: &Limits) -> Vec<Threshold> {
         limit.map(|limit| Threshold { name, limit, found, is_met: found >= limit })
     };
     let asked = [
-        most("--max-p50-ms", limits.max_p50_ms, audio.latency.p50_ms),
-        most("--max-p99-ms", limits.max_p99_ms, audio.latency.p99_ms),
-        most("--max-p999-ms", limits.max_p999_ms, audio.latency.p999_ms),
-        most("--max-loss", limits.max_loss, percent(both.lost())),
+        most("--max-p50-ms", limits.max_p50_ms, latency(audio.latency.p50_ms)),
+        most("--max-p99-ms", limits.max_p99_ms, latency(audio.latency.p99_ms)),
+        most("--max-p999-ms", limits.max_p999_ms, latency(audio.latency.p999_ms)),
+        most("--max-loss", limits.max_loss, known(has_any, loss)),
         most("--max-repeats", limits.max_repeats, percent(both.repeats)),
         most("--max-reordered", limits.max_reordered, percent(both.reordered)),
-        most("--max-jitter-ms", limits.max_jitter_ms, audio.jitter.p99),
-        most("--max-join-ms", limits.max_join_ms, judged.joins.total.p99_ms),
-        least("--min-mos", limits.min_mos, audio.mos.p1),
+        most("--max-jitter-ms", limits.max_jitter_ms, of_streams(audio.jitter.p99)),
+        most("--max-join-ms", limits.max_join_ms, known(judged.joins.total.count > 0, judged.joins.total.p99_ms)),
+        least("--min-mos", limits.min_mos, of_streams(audio.mos.p1)),
         most("--max-stalled", Some(limits.max_stalled as f64), judged.media.stalled_streams as f64),
         most("--max-rubbish", Some(limits.max_rubbish as f64), judged.rubbish.total() as f64),
     ];
@@ -198,6 +204,12 @@ fn failed_because(judged: &Judged<'_>, is_valid: bool) -> Vec<String> {
     let not_taken: u64 = joins.consume_failures.iter().map(|reason| reason.count).sum();
     if not_taken > 0 {
         reasons.push(format!("{not_taken} streams could not be taken"));
+    }
+    if judged.media.missing_streams > 0 {
+        reasons.push(format!(
+            "{} streams were never announced to those who should have them",
+            judged.media.missing_streams
+        ));
     }
     if judged.generator.unanswered_transports > 0 && is_valid {
         reasons.push(format!("{} transports were no longer answered", judged.generator.unanswered_transports));
@@ -280,6 +292,7 @@ mod tests {
         assert_eq!(changed(|case| case.joins.lost = 1), Outcome::ServerFailed);
         assert_eq!(changed(|case| case.joins.failed = 1), Outcome::ServerFailed);
         assert_eq!(changed(|case| case.rubbish.altered = 1), Outcome::Rubbish);
+        assert_eq!(changed(|case| case.media.missing_streams = 1), Outcome::ServerFailed);
         assert_eq!(changed(|case| case.media.stalled_streams = 1), Outcome::Missed);
     }
 
@@ -298,7 +311,12 @@ mod tests {
     #[test]
     fn a_threshold_is_missed_only_where_it_was_asked_for() {
         let mut case = Case::good();
-        case.media.audio.latency.p99_ms = 60.0;
+        assert_eq!(
+            case.outcome(&Limits { max_p99_ms: Some(50.0), ..limits() }),
+            Outcome::Missed,
+            "nothing was measured that could keep it"
+        );
+        case.media.audio.latency = Summary { count: 1, p99_ms: 60.0, ..Summary::default() };
         assert_eq!(case.outcome(&limits()), Outcome::Passed);
         assert_eq!(case.outcome(&Limits { max_p99_ms: Some(50.0), ..limits() }), Outcome::Missed);
         assert_eq!(case.outcome(&Limits { max_p99_ms: Some(70.0), ..limits() }), Outcome::Passed);

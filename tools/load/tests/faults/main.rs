@@ -133,6 +133,31 @@ fn a_delay_is_in_every_latency_and_misses_a_threshold_below_it() {
 }
 
 #[test]
+fn a_server_that_announces_nothing_to_those_who_are_there_has_failed() {
+    let arguments = ["--max-loss", "0", "--join-rate", "2"];
+    let (code, report, _) = run(Faults { is_silent: true, ..Faults::default() }, &arguments);
+    assert_eq!((code, outcome(&report)), (Some(4), "serverFailed"), "{report:#}");
+    // Who comes hears of those who are there, and those never of who comes.
+    assert_eq!((count(&report, "/media/missingStreams"), count(&report, "/media/audio/streams")), (6, 6));
+}
+
+#[test]
+fn what_nobody_can_use_is_refused_before_anybody_joins() {
+    let server = FaultyServer::start(Faults::default());
+    for (arguments, word) in [
+        (["--json", "/nowhere/result.json"], "/nowhere/result.json"),
+        (["--url", "http://127.0.0.1:3003"], "no address of a WebSocket"),
+        (["--token-command", "echo why >&2; false"], "why"),
+        (["--churn", "1e8"], "6000"),
+        (["--duration", "1000000h"], "a day"),
+    ] {
+        let output = start(load(&server).args(arguments)).wait_with_output().expect("it ends");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && said.contains(word), "{arguments:?}: {:?} {said}", output.status);
+    }
+}
+
+#[test]
 fn altered_content_fails_the_run() {
     let (code, report, injected) = run(Faults { altered: 20, ..Faults::default() }, &[]);
     assert_eq!((code, outcome(&report)), (Some(5), "rubbish"));

@@ -42,6 +42,8 @@ pub(crate) struct Faults {
     pub(crate) delay: Duration,
     /// `resumeConsumer` is unknown, and media flows at once; answers carry no ids.
     pub(crate) is_simple: bool,
+    /// Producers that come are not announced to those who are there.
+    pub(crate) is_silent: bool,
     /// Tokens are not looked at, but every so-and-so-many-th connection is refused.
     pub(crate) refused_every: usize,
 }
@@ -279,9 +281,10 @@ impl World {
             payload_type: parameters["codecs"][0]["payloadType"].as_u64().expect("a payload type"),
         };
         let push = announcement(&name, &producer);
-        for (_, member) in
-            state.members.iter().filter(|(other, member)| **other != id && member.channel == producer.channel)
-        {
+        let is_told = |(other, member): &(&u64, &Member)| {
+            !self.faults.is_silent && **other != id && member.channel == producer.channel
+        };
+        for (_, member) in state.members.iter().filter(is_told) {
             let _ = member.out.send(push.clone());
         }
         state.producers.insert(name.clone(), producer);
