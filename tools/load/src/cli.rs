@@ -246,13 +246,13 @@ pub struct ObserveArgs {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Thresholds")]
 pub struct LimitArgs {
-    /// The median latency of voice, in milliseconds. Example: --max-p50-ms 20
+    /// The median latency of voice (of pictures where nobody has a microphone), in milliseconds. Example: --max-p50-ms 20
     #[arg(long, value_name = "MS")]
     pub max_p50_ms: Option<f64>,
-    /// The latency of voice that 99 % keep. Example: --max-p99-ms 50
+    /// The latency that 99 % of the same keep. Example: --max-p99-ms 50
     #[arg(long, value_name = "MS")]
     pub max_p99_ms: Option<f64>,
-    /// The latency of voice that 99.9 % keep. Example: --max-p999-ms 100
+    /// The latency that 99.9 % of the same keep. Example: --max-p999-ms 100
     #[arg(long, value_name = "MS")]
     pub max_p999_ms: Option<f64>,
     /// Lost packets in percent. Example: --max-loss 0.1
@@ -264,7 +264,7 @@ pub struct LimitArgs {
     /// Packets that came after a later one, in percent. Example: --max-reordered 1
     #[arg(long, value_name = "PERCENT")]
     pub max_reordered: Option<f64>,
-    /// The jitter that 99 % of voice streams keep. Example: --max-jitter-ms 10
+    /// The greatest jitter that 99 % of the same streams keep. Example: --max-jitter-ms 10
     #[arg(long, value_name = "MS")]
     pub max_jitter_ms: Option<f64>,
     /// The join time that 99 % keep. Example: --max-join-ms 2000

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::{Generator, Joins, Media};
 use crate::cli::LimitArgs;
 use crate::lane::{RECEIVE_BUFFER_LEN, Rubbish};
+use crate::measure::histogram::Summary;
 
 /// A lane that takes more of its core has no room left for bursts, and what it shows may be its own limit.
 const LANE_CORES_MAX: f64 = 0.85;
@@ -130,8 +131,10 @@ fn thresholds(judged: &Judged<'_>, limits: &Limits) -> Vec<Threshold> {
     // What was not measured keeps no threshold: not a number is neither more nor less than any.
     let known = |is_known: bool, value: f64| if is_known { value } else { f64::NAN };
     let percent = |count: u64| known(has_any, 100.0 * count as f64 / both.expected.max(1) as f64);
-    let latency = |value: f64| known(audio.latency.count > 0, value);
-    let of_streams = |value: f64| known(audio.packets.received > 0, value);
+    // Pictures are judged where nobody has a voice.
+    let judged_streams = if audio.streams > 0 { audio } else { video };
+    let latency = |of: fn(&Summary) -> f64| known(judged_streams.latency.count > 0, of(&judged_streams.latency));
+    let has_streams = judged_streams.packets.received > 0;
     let loss = audio.worst_loss_percent().max(video.worst_loss_percent());
     let most = |name, limit: Option<f64>, found: f64| {
         limit.map(|limit| Threshold { name, limit, found, is_met: found <= limit })
@@ -140,15 +143,15 @@ fn thresholds(judged: &Judged<'_>, limits: &Limits) -> Vec<Threshold> {
         limit.map(|limit| Threshold { name, limit, found, is_met: found >= limit })
     };
     let asked = [
-        most("--max-p50-ms", limits.max_p50_ms, latency(audio.latency.p50_ms)),
-        most("--max-p99-ms", limits.max_p99_ms, latency(audio.latency.p99_ms)),
-        most("--max-p999-ms", limits.max_p999_ms, latency(audio.latency.p999_ms)),
+        most("--max-p50-ms", limits.max_p50_ms, latency(|latency| latency.p50_ms)),
+        most("--max-p99-ms", limits.max_p99_ms, latency(|latency| latency.p99_ms)),
+        most("--max-p999-ms", limits.max_p999_ms, latency(|latency| latency.p999_ms)),
         most("--max-loss", limits.max_loss, known(has_any, loss)),
         most("--max-repeats", limits.max_repeats, percent(both.repeats)),
         most("--max-reordered", limits.max_reordered, percent(both.reordered)),
-        most("--max-jitter-ms", limits.max_jitter_ms, of_streams(audio.jitter.p99)),
+        most("--max-jitter-ms", limits.max_jitter_ms, known(has_streams, judged_streams.jitter.p99)),
         most("--max-join-ms", limits.max_join_ms, known(judged.joins.total.count > 0, judged.joins.total.p99_ms)),
-        least("--min-mos", limits.min_mos, of_streams(audio.mos.p1)),
+        least("--min-mos", limits.min_mos, known(audio.packets.received > 0, audio.mos.p1)),
         most("--max-stalled", Some(limits.max_stalled as f64), judged.media.stalled_streams as f64),
         most("--max-rubbish", Some(limits.max_rubbish as f64), judged.rubbish.total() as f64),
     ];
@@ -237,7 +240,6 @@ mod tests {
     use super::*;
     use crate::join::JoinFigures;
     use crate::lane::LaneOutcome;
-    use crate::measure::histogram::Summary;
 
     struct Case {
         joins: Joins,
@@ -317,6 +319,7 @@ mod tests {
             "nothing was measured that could keep it"
         );
         case.media.audio.latency = Summary { count: 1, p99_ms: 60.0, ..Summary::default() };
+        case.media.audio.streams = 1;
         assert_eq!(case.outcome(&limits()), Outcome::Passed);
         assert_eq!(case.outcome(&Limits { max_p99_ms: Some(50.0), ..limits() }), Outcome::Missed);
         assert_eq!(case.outcome(&Limits { max_p99_ms: Some(70.0), ..limits() }), Outcome::Passed);
