@@ -153,7 +153,9 @@ mod tests {
         let seen = loop {
             let seen = before.until(&ProcessSample::take(pid).expect("it runs"), pid);
             let thread = seen.threads.iter().find(|thread| thread.name == "busy").map(|thread| thread.cores);
-            if thread.is_some_and(|cores| cores > 0.0) || Instant::now() > deadline {
+            // The process's own time is read first, and may lag a tick behind the thread's.
+            let is_seen = thread.is_some_and(|cores| cores > 0.0) && seen.cpu_s > 0.0;
+            if is_seen || Instant::now() > deadline {
                 break seen;
             }
             std::thread::sleep(Duration::from_millis(10));
