@@ -40,7 +40,7 @@ pub use capabilities::{
 pub use dtls::{DtlsIdentity, DtlsRole};
 pub use error::PeerError;
 pub use ice::{IceCredentials, IceMode};
-pub use link::{Direction, Gate};
+pub use link::{Direction, Gate, stamp_ns};
 pub use metrics::Metrics;
 pub use participant::{Consumed, JoinOptions, Participant};
 pub use picture::{PicturePart, decode_picture, encode_picture};

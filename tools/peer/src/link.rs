@@ -121,7 +121,8 @@ fn receive_stamped(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<Arrival>
     Ok(Arrival { len: message.bytes, source, arrived_at_ns: arrived_at_ns.unwrap_or_else(now_ns) })
 }
 
-fn stamp_ns(stamp: TimeSpec) -> Option<u64> {
+/// A kernel's receive stamp in nanoseconds since the Unix epoch; `None` for one before it.
+pub fn stamp_ns(stamp: TimeSpec) -> Option<u64> {
     let seconds_ns = u64::try_from(stamp.tv_sec()).ok()?.checked_mul(1_000_000_000)?;
     seconds_ns.checked_add(u64::try_from(stamp.tv_nsec()).ok()?)
 }

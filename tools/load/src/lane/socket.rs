@@ -7,6 +7,7 @@ use std::os::fd::AsRawFd;
 use nix::cmsg_space;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, getsockopt, recvmsg, setsockopt, sockopt};
 use nix::sys::time::TimeSpec;
+use peer::stamp_ns;
 
 /// What a socket may hold unread: a third of a second of a large room's voice, should the lane sleep.
 pub const RECEIVE_BUFFER_LEN: usize = 1 << 20;
@@ -67,9 +68,4 @@ impl Reader {
         let len = message.bytes;
         Ok(Some(Datagram { bytes: &self.datagram[..len], arrived_at_ns, overflowed }))
     }
-}
-
-fn stamp_ns(stamp: TimeSpec) -> Option<u64> {
-    let seconds_ns = u64::try_from(stamp.tv_sec()).ok()?.checked_mul(1_000_000_000)?;
-    seconds_ns.checked_add(u64::try_from(stamp.tv_nsec()).ok()?)
 }
