@@ -59,11 +59,6 @@ impl LaneTransport {
         Ok((transport, buffer_len))
     }
 
-    /// Its socket, to be waited for.
-    pub(crate) fn socket(&self) -> &UdpSocket {
-        &self.socket
-    }
-
     /// Reads one datagram; false where there is none.
     pub(crate) fn receive(&mut self, reader: &mut Reader, outcome: &mut LaneOutcome) -> bool {
         let datagram = match reader.read(&self.socket) {
