@@ -63,6 +63,11 @@ impl<D: Copy, C: Copy> Staging<D, C> {
         STAGED_MAX - self.entries.len() >= copies
     }
 
+    /// How many copies are staged.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Whether nothing is staged for anyone.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
@@ -91,6 +96,13 @@ impl<D: Copy, C: Copy> Staging<D, C> {
     /// The copy at the front of `queue`.
     pub fn front(&self, queue: &Queue) -> Option<Staged<C>> {
         self.entries.get(queue.first as usize).map(|entry| entry.staged)
+    }
+
+    /// The copies of `queue` behind its front, in their order.
+    pub fn behind(&self, queue: &Queue) -> impl Iterator<Item = Staged<C>> + '_ {
+        let next = |place: u32| self.entries.get(place as usize).map(|entry| entry.next);
+        let entries = std::iter::successors(next(queue.first), move |place| next(*place));
+        entries.map_while(|place| self.entries.get(place as usize).map(|entry| entry.staged))
     }
 
     /// Takes the copy at the front of `queue` out.

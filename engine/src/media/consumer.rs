@@ -39,6 +39,9 @@ const CLOCK_ERROR_MAX: Duration = Duration::from_secs(5);
 /// and the way once it comes, and a receiver takes long to believe it.
 const STATEMENTS_HELD_MAX: u32 = 5;
 
+/// The bit of a packet's first byte that says that there is padding (RFC 3550 section 5.1).
+const PADDING_BIT: u8 = 0x20;
+
 const TRANSPORT_SEQUENCE_LEN: usize = 2;
 const ABS_SEND_TIME_LEN: usize = 3;
 
@@ -82,6 +85,24 @@ pub struct Copied {
     pub ssrc: Ssrc,
     /// Its packet index, for SRTP.
     pub index: PacketIndex,
+}
+
+impl Copied {
+    /// Puts `padding` bytes behind the payload (RFC 3550 section 5.1), 255 at most, for which `packet` has room.
+    pub fn pad(&mut self, packet: &mut [u8], padding: usize) {
+        let Some(([first, ..], room)) = packet
+            .split_at_mut_checked(self.len)
+            .and_then(|(packet, rest)| Some((packet.first_chunk_mut::<1>()?, rest.get_mut(..padding)?)))
+        else {
+            return;
+        };
+        if let Some((count, zeros)) = room.split_last_mut() {
+            *first |= PADDING_BIT;
+            zeros.fill(0);
+            *count = padding as u8;
+            self.len += padding;
+        }
+    }
 }
 
 /// What a copy is sent as.
@@ -478,6 +499,22 @@ mod tests {
         assert_eq!(values.value(out, HeaderExtension::AbsSendTime), Some(&[1, 2, 3][..]));
         assert_eq!(values.value(out, HeaderExtension::TransportWideCc), Some(&[0xff, 0xff][..]));
         assert_eq!(values.value(out, HeaderExtension::AudioLevel), Some(&[0x85][..]));
+    }
+
+    #[test]
+    fn a_padded_copy_is_longer_and_has_the_same_payload() {
+        let mut consumer = consumer(&[]);
+        let (incoming, packet) = incoming(1, 111);
+        let mut out = [0xff; 200];
+        let mut copied = consumer.copy(&incoming, &packet, &departure(), &mut 0, &mut out).unwrap();
+        let len = copied.len;
+        copied.pad(&mut out, 0);
+        assert_eq!((copied.len, out[0]), (len, 0x80));
+        copied.pad(&mut out, 5);
+        assert_eq!((copied.len, out[0]), (len + 5, 0xa0));
+        assert_eq!(out[copied.header_len..copied.len], *b"payload\0\0\0\0\x05");
+        let header = RtpHeader::parse(&out[..copied.len]).unwrap();
+        assert_eq!(header.payload_end(&out[..copied.len]), Ok(len));
     }
 
     #[test]

@@ -90,6 +90,8 @@ pub struct Producer<T, C> {
     /// go out with one index, which under AES-GCM gives the key stream away.
     clocks: u32,
     policer: Policer,
+    /// The pass of the shard that had a packet last, and how many it had.
+    pass: (u64, u32),
 }
 
 impl<T, C> Producer<T, C> {
@@ -107,7 +109,16 @@ impl<T, C> Producer<T, C> {
             paused,
             run: 0,
             clocks: 0,
+            pass: (0, 0),
         }
+    }
+
+    /// Counts a packet, and gives which of its pass it is.
+    pub fn count_in_pass(&mut self, pass: u64) -> u32 {
+        let (last, count) = self.pass;
+        let place = if last == pass { count } else { 0 };
+        self.pass = (pass, place + 1);
+        place
     }
 
     /// Its parameters.

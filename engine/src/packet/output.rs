@@ -46,6 +46,17 @@ struct Entry {
     closed: bool,
 }
 
+impl Entry {
+    /// Whether another datagram with these addresses can join, if it is not longer than the others.
+    fn takes(&self, destination: SocketAddr, source: IpAddr) -> bool {
+        !self.closed
+            && self.destination == destination
+            && self.source == source
+            && self.segments < SEGMENTS_MAX
+            && self.end - self.start + self.segment_len <= MESSAGE_LEN_MAX
+    }
+}
+
 /// The messages of one system call, with their bytes.
 pub struct OutputBatch {
     arena: Box<[u8]>,
@@ -113,6 +124,11 @@ impl OutputBatch {
         self.used + len_max <= self.arena.len() / 2 && self.entries.len() < MESSAGES_MAX / 2
     }
 
+    /// The longest datagram that would join the last message; `None` where that takes none with these addresses.
+    pub fn joined_len_max(&self, destination: SocketAddr, source: IpAddr) -> Option<usize> {
+        self.entries.last().filter(|last| last.takes(destination, source)).map(|last| last.segment_len)
+    }
+
     /// Appends one datagram of at most `len_max` bytes that `write` puts into the room it is given, returning its length;
     /// 0 appends nothing. The datagram joins the last message where that has the same addresses and the kernel can cut
     /// them apart. `false`, without calling `write`, when the batch has no room left.
@@ -135,14 +151,7 @@ impl OutputBatch {
         self.used += len;
         self.datagrams += 1;
         match self.entries.last_mut() {
-            Some(last)
-                if !last.closed
-                    && last.destination == destination
-                    && last.source == source
-                    && len <= last.segment_len
-                    && last.segments < SEGMENTS_MAX
-                    && last.end - last.start + len <= MESSAGE_LEN_MAX =>
-            {
+            Some(last) if len <= last.segment_len && last.takes(destination, source) => {
                 last.end += len;
                 last.segments += 1;
                 last.closed = len < last.segment_len;

@@ -20,7 +20,6 @@ use super::dtls::{DtlsPort, RequestRefused};
 use super::mailbox::{Mailbox, NextCommand};
 use super::readiness::wait_readable;
 use super::socket::UdpSocket;
-use crate::packet::BATCH_MAX;
 use crate::security::dtls::{DtlsRequest, DtlsResponse};
 use crate::shard::Shard;
 
@@ -103,7 +102,9 @@ impl EventLoop {
     fn take_turn(&mut self, now: Instant) -> io::Result<Turn> {
         self.mailbox.bell().hush();
         let commands = self.take_commands(now);
-        let datagrams = self.socket.receive(self.shard.input_mut(), now)?;
+        let input = self.shard.input_mut();
+        let datagrams_max = input.limit();
+        let datagrams = self.socket.receive(input, now)?;
         if datagrams > 0 {
             self.shard.handle_input(now);
         }
@@ -118,7 +119,7 @@ impl EventLoop {
         Ok(Turn {
             taken: commands + datagrams + responses,
             is_cut_short: commands == COMMANDS_PER_TURN_MAX
-                || datagrams == BATCH_MAX
+                || datagrams == datagrams_max
                 || responses == DTLS_RESPONSES_PER_TURN_MAX,
         })
     }
@@ -191,7 +192,11 @@ impl EventLoop {
     fn sleep(&mut self, turn: Turn) {
         self.shard.stats_mut().sleeps += 1;
         if self.is_streaming && turn.taken > 0 {
-            thread::sleep(COALESCING_INTERVAL);
+            let now = Instant::now();
+            let until = self.last_wake + COALESCING_INTERVAL;
+            if until > now {
+                thread::sleep(until - now);
+            }
             self.last_wake = Instant::now();
             return;
         }

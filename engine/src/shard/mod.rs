@@ -6,9 +6,9 @@
 //! [`Shard::poll_dtls`] until `None` → [`Shard::poll_event`] as long as there is room for events → sleep until
 //! [`Shard::poll_timeout`] at the latest.
 //!
-//! A media packet's way is `take_input` → `on_datagram` → `on_rtp`, which opens it and stages a copy for each consumer,
-//! and then, when the whole batch is staged, `assemble`, which writes and protects the copies destination by destination.
-//! Nothing on that way allocates, locks, reads a clock or logs.
+//! A media packet's way is `take_input` → `on_datagram` → `on_rtp`, which opens it, and `on_media`, which reads it; when the
+//! whole batch is read, `stage` for each packet, which stages a copy for each consumer; and then `assemble`, which writes
+//! and protects the copies destination by destination. Nothing on that way allocates, locks, reads a clock or logs.
 
 mod commands;
 mod connections;
@@ -35,7 +35,9 @@ use self::reports::PROTECTED_LEN_MAX;
 use self::timers::Timers;
 use crate::egress::{Staged, Staging};
 use crate::ingress::{DatagramClass, Routes};
-use crate::media::{Arrival, COPY_HEADER_LEN_MAX, Content, Departure, Flow, Incoming, Reception, StreamRoute};
+use crate::media::{
+    Arrival, COPY_HEADER_LEN_MAX, Content, Departure, Flow, Incoming, PADDING_MAX, Reception, StreamRoute, padding_len,
+};
 use crate::packet::{BATCH_MAX, InputBatch, OutputBatch};
 use crate::security::dtls::DtlsRequest;
 use crate::wire::extension::ExtensionValues;
@@ -72,6 +74,13 @@ pub struct SendOutcome {
 /// once again.
 const TIMEOUTS_PER_TURN: usize = 32;
 
+/// Copies that a turn should make at most: at three microseconds each commands, handshakes and timers wait a dozen
+/// milliseconds for it. What it takes from the socket follows from how many listeners a packet had in the turn before.
+const COPIES_PER_TURN: usize = 4096;
+
+/// Datagrams that a turn takes at the least where each has so many listeners.
+const INPUT_MIN: usize = 16;
+
 /// A shard.
 pub struct Shard {
     objects: Objects,
@@ -82,6 +91,12 @@ pub struct Shard {
     input_next: usize,
     /// Opened packets of the input that have copies to come.
     incoming: Vec<Incoming>,
+    /// Those of them that are not staged yet, in the order in which they will be.
+    waiting: Vec<Waiting>,
+    /// Counts the times that all waiting ones were staged.
+    passes: u64,
+    /// Copies staged in this turn.
+    staged: usize,
     staging: Staging<PeerKey, ConsumerKey>,
     /// Copies of media.
     output: OutputBatch,
@@ -96,7 +111,7 @@ pub struct Shard {
     stats: ShardStats,
     clock: ClockOrigin,
     random: SplitMix64,
-    /// When the packets came from the network whose copies are on their way out, the oldest first.
+    /// When the packets came from the network whose copies are on their way out.
     arrivals: Vec<Instant>,
     /// From the network to the network: the longest of the last turn that forwarded.
     residence: Duration,
@@ -113,6 +128,28 @@ struct Opened {
     codec: CodecTable,
     index: PacketIndex,
     received_at: Instant,
+}
+
+/// A media packet that waits to be staged.
+struct Waiting {
+    rank: Rank,
+    publisher: PeerKey,
+    producer: ProducerKey,
+    is_beyond_repair: bool,
+    received_at: Instant,
+}
+
+/// The order of staging, and so the order of each listener's copies. Datagrams of one length leave as one message, with a
+/// shorter one at its end; so sounds come one of each stream after another, the longer first. Pictures, whose packets
+/// come in runs of one length, stay as they came.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank {
+    /// Which of its stream's packets in the batch it is; 0 of a picture.
+    round: u32,
+    /// The longer, the less; 0 of a picture.
+    shortness: u32,
+    /// Its place among the incoming ones.
+    place: u32,
 }
 
 /// One moment on the monotonic clock and on the wall.
@@ -158,6 +195,9 @@ impl Shard {
             input: InputBatch::new(config.now),
             input_next: 0,
             incoming: Vec::with_capacity(BATCH_MAX),
+            waiting: Vec::with_capacity(BATCH_MAX),
+            passes: 0,
+            staged: 0,
             staging: Staging::with_capacity(TRANSPORTS_MAX),
             output: OutputBatch::new(),
             control: OutputBatch::new(),
@@ -203,12 +243,19 @@ impl Shard {
                 return Some(&self.output);
             }
             if self.input_next == self.input.len() {
-                self.input.set_len(0);
-                self.input_next = 0;
+                self.end_turn();
                 return None;
             }
             self.take_input(now);
         }
+    }
+
+    /// Empties the input, and says how much the next turn takes.
+    fn end_turn(&mut self) {
+        let copies_each = std::mem::take(&mut self.staged) / self.input.len().max(1);
+        self.input.set_limit((COPIES_PER_TURN / copies_each.max(1)).max(INPUT_MIN));
+        self.input.set_len(0);
+        self.input_next = 0;
     }
 
     /// Counts what became of the batch that [`Self::poll_output`] gave, which the kernel had taken by `now`.
@@ -217,7 +264,7 @@ impl Shard {
         self.stats.datagrams_out += outcome.datagrams_sent;
         self.stats.drops.add_many(DropReason::SendBufferFull, outcome.datagrams_buffer_full);
         self.stats.drops.add_many(DropReason::SendFailed, outcome.datagrams_failed);
-        if let Some(oldest) = self.arrivals.first() {
+        if let Some(oldest) = self.arrivals.iter().min() {
             self.residence = now.saturating_duration_since(*oldest);
         }
         // Copies of one packet can be in several batches: it has left with the last.
@@ -232,7 +279,7 @@ impl Shard {
     /// asks to be sent again takes none from the next.
     fn take_input(&mut self, now: Instant) {
         while self.input_next < self.input.len()
-            && self.staging.has_room(self.objects.largest_fan_out)
+            && self.staging.has_room((self.waiting.len() + 1) * self.objects.largest_fan_out)
             && self.control.has_spare_room(RETRANSMISSION_LEN_MAX)
         {
             let slot = self.input_next;
@@ -241,6 +288,13 @@ impl Shard {
                 self.stats.drops.add(reason);
             }
         }
+        self.passes = self.passes.wrapping_add(1);
+        let mut waiting = std::mem::take(&mut self.waiting);
+        waiting.sort_unstable_by_key(|waiting| waiting.rank);
+        for waiting in waiting.drain(..) {
+            self.stage(&waiting);
+        }
+        self.waiting = waiting;
     }
 
     fn on_datagram(&mut self, slot: usize, now: Instant) -> Result<(), DropReason> {
@@ -328,20 +382,21 @@ impl Shard {
                 stream.on_repair(opened.index, received_at)
             }
         };
-        let result = self.on_media(producer_key, encoding, &opened, reception);
+        let result = self.on_media(peer_key, producer_key, encoding, &opened, reception);
         self.wake_for_feedback(peer_key, producer_key, received_at);
         result
     }
 
-    /// Stages a copy of a media packet for each consumer of its producer, and keeps it for those who will miss it.
+    /// Reads a media packet, which then waits to be staged.
     fn on_media(
         &mut self,
+        publisher: PeerKey,
         producer_key: ProducerKey,
         encoding: usize,
         opened: &Opened,
         reception: Reception,
     ) -> Result<(), DropReason> {
-        let Objects { peers, producers, consumers, .. } = &mut self.objects;
+        let producers = &mut self.objects.producers;
         let &Opened { slot, header, payload_end, extensions, codec, index, received_at } = opened;
         let packet = &self.input.filled()[slot].bytes[..payload_end];
         let producer = producers.get_mut(producer_key).ok_or(DropReason::RtpUnknownStream)?;
@@ -371,8 +426,29 @@ impl Shard {
             producer.on_key_frame(encoding, index, received_at);
         }
 
-        let target = producer.target();
         let place = self.incoming.len() as u32;
+        let rank = match producer.table().kind {
+            MediaKind::Audio => {
+                let (round, len) = (producer.count_in_pass(self.passes), incoming.content.payload.len());
+                Rank { round, shortness: u32::MAX - len as u32, place }
+            }
+            MediaKind::Video => Rank { round: 0, shortness: 0, place },
+        };
+        let is_beyond_repair = reception.is_beyond_repair;
+        self.waiting.push(Waiting { rank, publisher, producer: producer_key, is_beyond_repair, received_at });
+        self.incoming.push(incoming);
+        Ok(())
+    }
+
+    /// Stages a copy of a packet for each consumer of its producer, and keeps it for those who will miss it.
+    fn stage(&mut self, waiting: &Waiting) {
+        let &Waiting { rank: Rank { place, .. }, publisher, producer: producer_key, is_beyond_repair, received_at } =
+            waiting;
+        let Objects { peers, producers, consumers, .. } = &mut self.objects;
+        let Some(producer) = producers.get_mut(producer_key) else { return };
+        let Some(incoming) = self.incoming.get(place as usize) else { return };
+        let (encoding, target) = (incoming.encoding, producer.target());
+        let staged_before = self.staging.len();
         let (mut is_staged, mut is_waited_for) = (false, false);
         for &consumer_key in &producer.consumers {
             let Some(consumer) = consumers.get_mut(consumer_key).filter(|consumer| consumer.is_flowing()) else {
@@ -383,7 +459,7 @@ impl Shard {
                 consumer.leave_out();
                 continue;
             }
-            if !consumer.admits(&incoming, target) {
+            if !consumer.admits(incoming, target) {
                 // Whoever cannot be reached is no reason to ask.
                 is_waited_for |= encoding == target && receiver.transport.departure().is_some();
                 continue;
@@ -396,20 +472,19 @@ impl Shard {
         if is_staged {
             self.arrivals.push(received_at);
         }
-        // Somebody could not begin with this packet, be it that the key frame's first is lost or was too late.
-        if is_waited_for || (is_kept && reception.is_beyond_repair) {
-            producer.want_key_frame(encoding);
-        }
+        self.staged += self.staging.len() - staged_before;
         if let Some(store) = producer.store.as_mut().filter(|_| is_kept) {
-            store.push(arrival.id, index, packet);
+            let packet = &self.input.filled()[incoming.slot].bytes[..incoming.content.payload.end];
+            store.push(incoming.arrival.id, incoming.arrival.index, packet);
         }
-        if is_kept {
-            self.incoming.push(incoming);
-        } else if let Some(missing) = producer.stream_mut(encoding).and_then(|stream| stream.missing.as_mut()) {
+        if !is_kept && let Some(missing) = producer.stream_mut(encoding).and_then(|stream| stream.missing.as_mut()) {
             // Nobody gets this encoding: what it has lost is not worth the publisher's bandwidth.
             missing.clear();
         }
-        Ok(())
+        // Somebody could not begin with this packet, be it that the key frame's first is lost or was too late.
+        if (is_waited_for || (is_kept && is_beyond_repair)) && producer.want_key_frame(encoding) {
+            self.wake_for_feedback(publisher, producer_key, received_at);
+        }
     }
 
     /// Writes and protects the staged copies, destination by destination, until all are done or the output is full.
@@ -429,15 +504,21 @@ impl Shard {
                             continue;
                         };
                         let packet = &self.input.filled()[incoming.slot].bytes;
-                        let len_max = COPY_HEADER_LEN_MAX + incoming.content.payload.len() + sender.rtp_overhead();
+                        let followers = self.staging.behind(queue).map_while(|staged| {
+                            let follower = self.incoming.get(staged.incoming as usize)?;
+                            Some(follower.content.payload.len())
+                        });
+                        let (payload_len, overhead) = (incoming.content.payload.len(), sender.rtp_overhead());
+                        let joined_len = self.output.joined_len_max(*address, *source);
+                        let joined_len = joined_len.and_then(|len| len.checked_sub(overhead));
+                        let len_max = COPY_HEADER_LEN_MAX + payload_len + PADDING_MAX + overhead;
                         let is_appended = self.output.append(*address, *source, len_max, |out| {
-                            match consumer.copy(incoming, packet, &departure, transport_sequence, out) {
-                                Some(copied) => {
-                                    self.stats.rtp_out += 1;
-                                    sender.protect_rtp(out, copied.header_len, copied.len, copied.ssrc, copied.index)
-                                }
-                                None => 0,
-                            }
+                            let copied = consumer.copy(incoming, packet, &departure, transport_sequence, out);
+                            copied.map_or(0, |mut copied| {
+                                self.stats.rtp_out += 1;
+                                copied.pad(out, padding_len(copied.len, payload_len, joined_len, followers));
+                                sender.protect_rtp(out, copied.header_len, copied.len, copied.ssrc, copied.index)
+                            })
                         });
                         if !is_appended {
                             return;

@@ -1,4 +1,4 @@
-//! Receiving: one `recvmmsg` fills the slots of a turn.
+//! Receiving: a `recvmmsg` fills the slots of a turn, and under overload some more.
 
 #![allow(unsafe_code)]
 
@@ -6,13 +6,17 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::address::Name;
 use super::control::Control;
 use super::empty_header;
-use crate::packet::{BATCH_MAX, InputBatch, SLOT_LEN};
+use crate::packet::{InputBatch, SLOT_LEN, Slot};
 use crate::runtime::clock;
+
+/// Headers of one system call. Mostly fewer datagrams wait, and each header costs its preparation; where more do, there
+/// are several calls.
+const HEADERS_MAX: usize = 64;
 
 /// The kernel's view of the slots, allocated once.
 pub(super) struct Receiver {
@@ -25,10 +29,10 @@ pub(super) struct Receiver {
 impl Receiver {
     pub(super) fn new() -> Self {
         Self {
-            headers: vec![empty_header(); BATCH_MAX].into_boxed_slice(),
-            iovecs: vec![libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 }; BATCH_MAX].into_boxed_slice(),
-            names: vec![Name::default(); BATCH_MAX].into_boxed_slice(),
-            controls: vec![Control::default(); BATCH_MAX].into_boxed_slice(),
+            headers: vec![empty_header(); HEADERS_MAX].into_boxed_slice(),
+            iovecs: vec![libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 }; HEADERS_MAX].into_boxed_slice(),
+            names: vec![Name::default(); HEADERS_MAX].into_boxed_slice(),
+            controls: vec![Control::default(); HEADERS_MAX].into_boxed_slice(),
         }
     }
 
@@ -42,21 +46,42 @@ impl Receiver {
         now: Instant,
     ) -> io::Result<usize> {
         batch.set_len(0);
-        self.prepare(batch);
         let realtime = clock::realtime();
-        let len = self.headers.len() as libc::c_uint;
+        let mut received = 0;
+        for slots in batch.slots_mut().chunks_mut(HEADERS_MAX) {
+            let filled = match self.fill(socket, slots, now, realtime) {
+                Ok(filled) => filled,
+                Err(error) if is_transient(&error) => 0,
+                Err(error) => return Err(error),
+            };
+            received += filled;
+            if filled < slots.len() {
+                break;
+            }
+        }
+        batch.set_len(received);
+        Ok(received)
+    }
+
+    /// Fills at most [`HEADERS_MAX`] slots by one system call.
+    fn fill(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        slots: &mut [Slot],
+        now: Instant,
+        realtime: Duration,
+    ) -> io::Result<usize> {
+        self.prepare(slots);
+        let len = slots.len().min(HEADERS_MAX) as libc::c_uint;
         // MSG_TRUNC makes the kernel tell the length that a cut datagram had.
         let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
-        // SAFETY: `prepare` pointed each of the `len` headers at a name, a control buffer, an iovec and through that a slot of
-        // `batch`, all with their true lengths; nothing else uses them during the call, and a null time-out means none.
+        // SAFETY: `prepare` pointed each of the `len` headers at a name, a control buffer, an iovec and through that one of
+        // `slots`, all with their true lengths; nothing else uses them during the call, and a null time-out means none.
         let filled =
             unsafe { libc::recvmmsg(socket.as_raw_fd(), self.headers.as_mut_ptr(), len, flags as _, ptr::null_mut()) };
-        let Ok(filled) = usize::try_from(filled) else {
-            let error = io::Error::last_os_error();
-            return if is_transient(&error) { Ok(0) } else { Err(error) };
-        };
+        let filled = usize::try_from(filled).map_err(|_| io::Error::last_os_error())?;
         let received = self.headers.iter().zip(self.names.iter().zip(&self.controls)).take(filled);
-        for (slot, (header, (name, control))) in batch.slots_mut().iter_mut().zip(received) {
+        for (slot, (header, (name, control))) in slots.iter_mut().zip(received) {
             let said = control.read(header.msg_hdr.msg_controllen);
             slot.local = said.local.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
             slot.received_at = said.stamp.map_or(now, |stamp| clock::instant_of(stamp, realtime, now));
@@ -66,14 +91,13 @@ impl Receiver {
                 None => slot.len = 0,
             }
         }
-        batch.set_len(filled);
         Ok(filled)
     }
 
-    /// Points every header at its slot and gives it the lengths that the last call overwrote.
-    fn prepare(&mut self, batch: &mut InputBatch) {
+    /// Points a header at each slot and gives it the lengths that the last call overwrote.
+    fn prepare(&mut self, slots: &mut [Slot]) {
         let places = self.iovecs.iter_mut().zip(self.names.iter_mut().zip(self.controls.iter_mut()));
-        for ((header, slot), (iovec, (name, control))) in self.headers.iter_mut().zip(batch.slots_mut()).zip(places) {
+        for ((header, slot), (iovec, (name, control))) in self.headers.iter_mut().zip(slots).zip(places) {
             *iovec = libc::iovec { iov_base: slot.bytes.as_mut_ptr().cast(), iov_len: SLOT_LEN };
             let header = &mut header.msg_hdr;
             header.msg_name = ptr::from_mut(name).cast();
