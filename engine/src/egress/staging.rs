@@ -93,16 +93,21 @@ impl<D: Copy, C: Copy> Staging<D, C> {
         self.destinations.get(self.next_destination).copied()
     }
 
+    /// That destination and those behind it, `count` at most; none unless it is the first or a multiple of `count` behind it.
+    pub fn next_group(&self, count: usize) -> &[D] {
+        let rest = self.destinations.get(self.next_destination..).unwrap_or_default();
+        if self.next_destination.is_multiple_of(count) { &rest[..count.min(rest.len())] } else { &[] }
+    }
+
     /// The copy at the front of `queue`.
     pub fn front(&self, queue: &Queue) -> Option<Staged<C>> {
         self.entries.get(queue.first as usize).map(|entry| entry.staged)
     }
 
-    /// The copies of `queue` behind its front, in their order.
-    pub fn behind(&self, queue: &Queue) -> impl Iterator<Item = Staged<C>> + '_ {
-        let next = |place: u32| self.entries.get(place as usize).map(|entry| entry.next);
-        let entries = std::iter::successors(next(queue.first), move |place| next(*place));
-        entries.map_while(|place| self.entries.get(place as usize).map(|entry| entry.staged))
+    /// The copies of `queue`, in their order.
+    pub fn copies(&self, queue: &Queue) -> impl Iterator<Item = Staged<C>> + '_ {
+        let entry = |place: u32| self.entries.get(place as usize);
+        std::iter::successors(entry(queue.first), move |before| entry(before.next)).map(|entry| entry.staged)
     }
 
     /// Takes the copy at the front of `queue` out.

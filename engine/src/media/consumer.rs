@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 use shard_protocol::command::{PauseReason, PauseReasons};
 use shard_protocol::ids::ConsumerId;
 use shard_protocol::tables::{
-    CodecMapping, CodecTable, ConsumerTable, HeaderExtension, HeaderExtensionIds, MediaKind, PayloadType, Ssrc,
-    StreamName,
+    CodecMapping, ConsumerTable, HeaderExtension, HeaderExtensionIds, MediaKind, PayloadType, Ssrc, StreamName,
 };
 
 use super::content::Content;
@@ -128,7 +127,9 @@ pub struct Consumer<T, P> {
     /// The SSRC of the copies.
     pub ssrc: Ssrc,
     mid: StreamName,
-    codecs: Vec<CodecMapping>,
+    /// The codec of its newest copies, and all that its receiver knows.
+    codec: Option<CodecMapping>,
+    codecs: Box<[CodecMapping]>,
     ids: HeaderExtensionIds,
     cname: Box<str>,
     paused: PauseReasons,
@@ -169,7 +170,8 @@ impl<T, P> Consumer<T, P> {
             kind: table.kind,
             ssrc: table.ssrc,
             mid: table.mid,
-            codecs: table.codecs,
+            codec: None,
+            codecs: table.codecs.into_boxed_slice(),
             ids: table.header_extensions,
             cname: table.cname.into_boxed_str(),
             paused,
@@ -181,6 +183,15 @@ impl<T, P> Consumer<T, P> {
             sent_at_last_report: 0,
             statements_held: 0,
         }
+    }
+
+    /// Reads a little of all that [`Self::copy`] needs, and gives a word of it, so that it is in the cache.
+    pub fn warm(&self) -> u64 {
+        u64::from(self.codec.map_or(0, |mapping| mapping.producer_payload_type.0))
+            ^ u64::from(self.ssrc.0)
+            ^ u64::from(self.sent.packets)
+            ^ self.mid.as_bytes().len() as u64
+            ^ self.rewriter.warm()
     }
 
     /// Whether it gets copies.
@@ -250,10 +261,12 @@ impl<T, P> Consumer<T, P> {
         transport_sequence: &mut u16,
         out: &mut [u8],
     ) -> Option<Copied> {
-        let Some(CodecTable { payload_type, .. }) = self.codec(incoming.content.payload_type) else {
+        let Some(codec) = self.codec(incoming.content.payload_type) else {
             self.leave_out();
             return None;
         };
+        self.codec = Some(codec);
+        let payload_type = codec.codec.payload_type;
         let Some(mapped) = self.rewriter.map(incoming.arrival, departure.now) else {
             if self.forwarded == Some(incoming.arrival.id) && !self.rewriter.is_under_way(incoming.arrival) {
                 // So far behind what went out that only a key frame can follow.
@@ -284,7 +297,7 @@ impl<T, P> Consumer<T, P> {
         transport_sequence: &mut u16,
         out: &mut [u8],
     ) -> Option<Copied> {
-        let payload_type = self.codec(content.payload_type)?.rtx_payload_type?;
+        let payload_type = self.codec(content.payload_type)?.codec.rtx_payload_type?;
         let mapped = origin.map(content.timestamp, content.pictures().unwrap_or_default());
         let (ssrc, index) = self.retransmission.as_mut()?.take_number();
         let label = Label { payload_type, ssrc, index, original: Some(mapped.index.sequence()) };
@@ -292,9 +305,9 @@ impl<T, P> Consumer<T, P> {
     }
 
     /// What the receiver knows the publisher's codec as.
-    fn codec(&self, producer_payload_type: PayloadType) -> Option<CodecTable> {
-        let mapping = self.codecs.iter().find(|mapping| mapping.producer_payload_type == producer_payload_type);
-        mapping.map(|mapping| mapping.codec)
+    fn codec(&self, producer_payload_type: PayloadType) -> Option<CodecMapping> {
+        let mut known = self.codec.iter().chain(&self.codecs);
+        known.find(|mapping| mapping.producer_payload_type == producer_payload_type).copied()
     }
 
     #[expect(clippy::too_many_arguments, reason = "where to, what from, what as, and what belongs to the hop")]
@@ -419,7 +432,7 @@ impl<T, P> Consumer<T, P> {
 
 #[cfg(test)]
 mod tests {
-    use shard_protocol::tables::PayloadFormat;
+    use shard_protocol::tables::{CodecTable, PayloadFormat};
 
     use super::*;
     use crate::wire::extension::ExtensionValues;

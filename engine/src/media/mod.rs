@@ -30,7 +30,7 @@ pub use listener::{Flow, RtpListener, StreamRoute};
 pub use nack::{MISSING_MAX, NackList, TooManyMissing};
 pub use padding::{PADDING_MAX, padding_len};
 pub use policer::Policer;
-pub use producer::Producer;
+pub use producer::{Producer, Subscription};
 pub use retransmission::{RefusedRequest, Retransmission};
 pub use rewrite::{Arrival, Mapped, Origin, PictureNumbers, Rewriter, RunId};
 pub use store::RetransmissionStore;

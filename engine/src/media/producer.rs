@@ -69,6 +69,18 @@ impl Encoding {
     }
 }
 
+/// What staging a copy needs to know of a consumer, side by side with the others of its producer: their own state is
+/// scattered, and is not touched before the copy is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Subscription<T, C> {
+    /// The consumer.
+    pub consumer: C,
+    /// The transport that it is on.
+    pub transport: T,
+    /// Whether it gets copies.
+    pub is_flowing: bool,
+}
+
 /// A producer. `T` is the shard's key of a transport, `C` that of a consumer.
 #[derive(Debug)]
 pub struct Producer<T, C> {
@@ -76,8 +88,8 @@ pub struct Producer<T, C> {
     pub id: ProducerId,
     /// The transport that its packets come by.
     pub transport: T,
-    /// Who gets a copy, in the order of their making.
-    pub consumers: Vec<C>,
+    /// Who gets a copy.
+    pub subscriptions: Vec<Subscription<T, C>>,
     /// What can be sent again: pictures.
     pub store: Option<RetransmissionStore>,
     table: ProducerTable,
@@ -100,7 +112,7 @@ impl<T, C> Producer<T, C> {
         Self {
             id,
             transport,
-            consumers: Vec::new(),
+            subscriptions: Vec::new(),
             store: (table.kind == MediaKind::Video).then(RetransmissionStore::default),
             encodings: table.encodings.iter().map(|_| Encoding::default()).collect(),
             target: 0,
@@ -258,7 +270,7 @@ impl<T, C> Producer<T, C> {
 
     /// Whether anybody is to get copies.
     pub fn is_watched(&self) -> bool {
-        !self.consumers.is_empty()
+        !self.subscriptions.is_empty()
     }
 
     /// Somebody needs a key frame of `encoding` to go on; without a consumer nobody does. Whether that is news.

@@ -179,6 +179,12 @@ impl Rewriter {
         self
     }
 
+    /// Reads a little of what [`Self::map`] needs, and gives a word of it.
+    pub fn warm(&self) -> u64 {
+        let first_out = self.mapping.map_or(0, |mapping| mapping.first_out.0);
+        first_out ^ self.newest.map_or(0, |newest| newest.mapped.index.0)
+    }
+
     /// Says that packets were held back: the next one follows the newest that went out.
     pub fn break_run(&mut self) {
         self.needs_sync = true;

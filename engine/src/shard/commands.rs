@@ -72,14 +72,10 @@ impl Shard {
             }
             Command::CloseConsumer { consumer } => self.objects.close_consumer(consumer),
             Command::PauseConsumer { consumer, reason } => {
-                if let Some(consumer) = self.objects.consumer_mut(consumer) {
-                    consumer.pause(reason);
-                }
+                self.objects.pause_consumer(consumer, reason);
             }
             Command::ResumeConsumer { consumer, reason } => {
-                let Some(key) = self.objects.consumer_key(consumer) else { return };
-                let consumer = self.objects.consumers.get_mut(key);
-                if consumer.is_some_and(|consumer| consumer.resume(reason)) {
+                if let Some(key) = self.objects.resume_consumer(consumer, reason) {
                     self.want_key_frame(key, now);
                 }
             }

@@ -89,7 +89,7 @@ impl Shard {
         let consumer = consumers.get(consumer_key).filter(|consumer| consumer.kind == MediaKind::Video);
         let Some(consumer) = consumer.filter(|consumer| consumer.is_flowing()) else { return };
         // One that came before its receiver can be reached would be lost, and the next is a second away.
-        if peers.get_mut(consumer.transport).and_then(|receiver| receiver.transport.departure()).is_none() {
+        if !peers.get(consumer.transport).is_some_and(|receiver| receiver.transport.is_reachable()) {
             return;
         }
         let producer_key = consumer.producer;

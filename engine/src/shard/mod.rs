@@ -20,6 +20,7 @@ mod reports;
 mod timers;
 
 use std::collections::VecDeque;
+use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use shard_protocol::Event;
@@ -36,7 +37,8 @@ use self::timers::Timers;
 use crate::egress::{Staged, Staging};
 use crate::ingress::{DatagramClass, Routes};
 use crate::media::{
-    Arrival, COPY_HEADER_LEN_MAX, Content, Departure, Flow, Incoming, PADDING_MAX, Reception, StreamRoute, padding_len,
+    Arrival, COPY_HEADER_LEN_MAX, Consumer, Content, Departure, Flow, Incoming, PADDING_MAX, Reception, StreamRoute,
+    Subscription, padding_len,
 };
 use crate::packet::{BATCH_MAX, InputBatch, OutputBatch};
 use crate::security::dtls::DtlsRequest;
@@ -77,6 +79,10 @@ const TIMEOUTS_PER_TURN: usize = 32;
 /// Copies that a turn should make at most: at three microseconds each commands, handshakes and timers wait a dozen
 /// milliseconds for it. What it takes from the socket follows from how many listeners a packet had in the turn before.
 const COPIES_PER_TURN: usize = 4096;
+
+/// Destinations whose state is read at once, before the first of them has its copies made. In a shard full of rooms little of
+/// it is in the cache, and the processor waits for many lines as long as for one.
+const WARMED_TOGETHER: usize = 8;
 
 /// Datagrams that a turn takes at the least where each has so many listeners.
 const INPUT_MIN: usize = 16;
@@ -444,29 +450,31 @@ impl Shard {
     fn stage(&mut self, waiting: &Waiting) {
         let &Waiting { rank: Rank { place, .. }, publisher, producer: producer_key, is_beyond_repair, received_at } =
             waiting;
-        let Objects { peers, producers, consumers, .. } = &mut self.objects;
+        let Objects { peers, queues, producers, consumers, .. } = &mut self.objects;
         let Some(producer) = producers.get_mut(producer_key) else { return };
         let Some(incoming) = self.incoming.get(place as usize) else { return };
         let (encoding, target) = (incoming.encoding, producer.target());
         let staged_before = self.staging.len();
         let (mut is_staged, mut is_waited_for) = (false, false);
-        for &consumer_key in &producer.consumers {
-            let Some(consumer) = consumers.get_mut(consumer_key).filter(|consumer| consumer.is_flowing()) else {
-                continue;
-            };
-            let Some(receiver) = peers.get_mut(consumer.transport) else { continue };
-            if !consumer.knows(incoming.content.payload_type) {
-                consumer.leave_out();
-                continue;
-            }
-            if !consumer.admits(incoming, target) {
-                // Whoever cannot be reached is no reason to ask.
-                is_waited_for |= encoding == target && receiver.transport.departure().is_some();
-                continue;
+        let is_video = producer.table().kind == MediaKind::Video;
+        for &Subscription { consumer, transport, is_flowing } in &producer.subscriptions {
+            let Some(queue) = queues.get_mut(transport).filter(|_| is_flowing) else { continue };
+            // Sound can be begun with at any time, by all who know its codec: its copy tells.
+            if is_video {
+                let Some(consumer) = consumers.get_mut(consumer) else { continue };
+                if !consumer.knows(incoming.content.payload_type) {
+                    consumer.leave_out();
+                    continue;
+                }
+                if !consumer.admits(incoming, target) {
+                    // Whoever cannot be reached is no reason to ask.
+                    let receiver = peers.get(transport).filter(|_| encoding == target);
+                    is_waited_for |= receiver.is_some_and(|receiver| receiver.transport.is_reachable());
+                    continue;
+                }
             }
             is_staged = true;
-            let staged = Staged { incoming: place, consumer: consumer_key };
-            self.staging.push(consumer.transport, &mut receiver.queue, staged);
+            self.staging.push(transport, queue, Staged { incoming: place, consumer });
         }
         let is_kept = is_staged || encoding == target;
         if is_staged {
@@ -490,9 +498,17 @@ impl Shard {
     /// Writes and protects the staged copies, destination by destination, until all are done or the output is full.
     fn assemble(&mut self, now: Instant) {
         let departure = self.departure(now);
-        let Objects { peers, consumers, .. } = &mut self.objects;
+        let Objects { peers, queues, consumers, .. } = &mut self.objects;
         while let Some(destination) = self.staging.destination() {
-            if let Some(Peer { transport, queue, .. }) = peers.get_mut(destination) {
+            for &destination in self.staging.next_group(WARMED_TOGETHER) {
+                black_box(peers.get(destination).map(|peer| peer.transport.warm()));
+                for staged in queues.get(destination).into_iter().flat_map(|queue| self.staging.copies(queue)) {
+                    black_box(consumers.get(staged.consumer).map(Consumer::warm));
+                }
+            }
+            if let (Some(Peer { transport, .. }), Some(queue)) =
+                (peers.get_mut(destination), queues.get_mut(destination))
+            {
                 let mut way = transport.departure();
                 while let Some(staged) = self.staging.front(queue) {
                     let (consumer, incoming) =
@@ -504,7 +520,7 @@ impl Shard {
                             continue;
                         };
                         let packet = &self.input.filled()[incoming.slot].bytes;
-                        let followers = self.staging.behind(queue).map_while(|staged| {
+                        let followers = self.staging.copies(queue).skip(1).map_while(|staged| {
                             let follower = self.incoming.get(staged.incoming as usize)?;
                             Some(follower.content.payload.len())
                         });

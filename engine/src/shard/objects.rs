@@ -6,19 +6,19 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 use shard_protocol::CommandError;
-use shard_protocol::command::PauseReasons;
+use shard_protocol::command::{PauseReason, PauseReasons};
 use shard_protocol::ids::{ConsumerId, ProducerId, RouterId, TransportId};
 use shard_protocol::limits::{
     CNAME_LEN_MAX, CODECS_MAX, CONSUMERS_MAX, CONSUMERS_PER_TRANSPORT_MAX, ENCODINGS_MAX, PRODUCERS_PER_TRANSPORT_MAX,
     ROUTERS_MAX, TRANSPORTS_MAX, VIDEO_PRODUCERS_MAX,
 };
 use shard_protocol::tables::{CodecTable, ConsumerTable, MediaKind, ProducerTable};
-use slotmap::SlotMap;
+use slotmap::{SecondaryMap, SlotMap};
 
 use super::keys::{ConsumerKey, PeerKey, ProducerKey, RouterKey};
 use super::peer::Peer;
-use crate::egress::STAGED_MAX;
-use crate::media::{Consumer, Producer};
+use crate::egress::{Queue, STAGED_MAX};
+use crate::media::{Consumer, Producer, Subscription};
 use crate::transport::Transport;
 use crate::wire::sequence::{PacketIndex, Timestamp};
 
@@ -40,6 +40,9 @@ type IdMap<I, K> = HashMap<I, K, ahash::RandomState>;
 pub(super) struct Objects {
     routers: SlotMap<RouterKey, Router>,
     pub(super) peers: SlotMap<PeerKey, Peer>,
+    /// What is staged for each peer in this turn; apart from the peers, so that staging for a thousand of them stays in the
+    /// cache.
+    pub(super) queues: SecondaryMap<PeerKey, Queue>,
     pub(super) producers: SlotMap<ProducerKey, Producer<PeerKey, ConsumerKey>>,
     pub(super) consumers: SlotMap<ConsumerKey, Consumer<PeerKey, ProducerKey>>,
     router_keys: IdMap<RouterId, RouterKey>,
@@ -80,6 +83,7 @@ impl Objects {
         let id = transport.id;
         let key = self.peers.insert(Peer::new(transport, router, incoming_bitrate_max_bps));
         self.peer_keys.insert(id, key);
+        self.queues.insert(key, Queue::default());
         if let Some(router) = self.routers.get_mut(router) {
             router.peers.push(key);
         }
@@ -142,7 +146,8 @@ impl Objects {
         if producer_router != Some(peer.router) {
             return Err(CommandError::NotFound);
         }
-        if peer.consumers.len() >= CONSUMERS_PER_TRANSPORT_MAX || producer.consumers.len() >= CONSUMERS_PER_PRODUCER_MAX
+        if peer.consumers.len() >= CONSUMERS_PER_TRANSPORT_MAX
+            || producer.subscriptions.len() >= CONSUMERS_PER_PRODUCER_MAX
         {
             return Err(CommandError::LimitReached);
         }
@@ -152,10 +157,11 @@ impl Objects {
         }
         let key = self.consumers.insert_with_key(|key| {
             peer.add_consumer(table.ssrc, table.rtx_ssrc, key);
-            producer.consumers.push(key);
+            let is_flowing = paused.is_empty();
+            producer.subscriptions.push(Subscription { consumer: key, transport: peer_key, is_flowing });
             Consumer::new(id, peer_key, producer_key, table, paused, first_index, first_timestamp)
         });
-        self.largest_fan_out = self.largest_fan_out.max(producer.consumers.len());
+        self.largest_fan_out = self.largest_fan_out.max(producer.subscriptions.len());
         self.consumer_keys.insert(id, key);
         Ok(key)
     }
@@ -174,6 +180,7 @@ impl Objects {
     /// Closes a peer with its producers and consumers, and gives it back.
     pub(super) fn close_peer(&mut self, key: PeerKey) -> Option<Peer> {
         let peer = self.peers.remove(key)?;
+        self.queues.remove(key);
         self.peer_keys.remove(&peer.transport.id);
         for &producer in &peer.producers {
             self.close_producer_key(producer);
@@ -205,8 +212,8 @@ impl Objects {
         let Some(mut producer) = self.producers.remove(key) else { return };
         self.producer_keys.remove(&producer.id);
         self.video_producers -= usize::from(producer.table().kind == MediaKind::Video);
-        for consumer in std::mem::take(&mut producer.consumers) {
-            self.close_consumer_key(consumer);
+        for subscription in std::mem::take(&mut producer.subscriptions) {
+            self.close_consumer_key(subscription.consumer);
         }
         if let Some(peer) = self.peers.get_mut(producer.transport) {
             peer.listener.remove(key);
@@ -231,7 +238,8 @@ impl Objects {
             peer.remove_consumer(consumer.ssrc);
         }
         if let Some(producer) = self.producers.get_mut(consumer.producer) {
-            take_out(&mut producer.consumers, key);
+            let place = producer.subscriptions.iter().position(|subscription| subscription.consumer == key);
+            place.map(|place| producer.subscriptions.swap_remove(place));
         }
     }
 
@@ -256,8 +264,34 @@ impl Objects {
     }
 
     /// The consumer of this name.
-    pub(super) fn consumer_mut(&mut self, id: ConsumerId) -> Option<&mut Consumer<PeerKey, ProducerKey>> {
+    fn consumer_mut(&mut self, id: ConsumerId) -> Option<&mut Consumer<PeerKey, ProducerKey>> {
         self.consumers.get_mut(self.consumer_key(id)?)
+    }
+
+    /// Adds a reason for a consumer not to flow.
+    pub(super) fn pause_consumer(&mut self, id: ConsumerId, reason: PauseReason) {
+        if let Some(consumer) = self.consumer_mut(id) {
+            consumer.pause(reason);
+            self.tell_flow(id);
+        }
+    }
+
+    /// Takes a reason away, and gives the consumer if it flows again.
+    pub(super) fn resume_consumer(&mut self, id: ConsumerId, reason: PauseReason) -> Option<ConsumerKey> {
+        let is_resumed = self.consumer_mut(id)?.resume(reason);
+        self.tell_flow(id);
+        self.consumer_key(id).filter(|_| is_resumed)
+    }
+
+    /// Tells the producer whether its consumer flows.
+    fn tell_flow(&mut self, id: ConsumerId) {
+        let Some(key) = self.consumer_key(id) else { return };
+        let Some(consumer) = self.consumers.get(key) else { return };
+        let subscriptions = self.producers.get_mut(consumer.producer).map(|producer| &mut producer.subscriptions);
+        let mut of_it = subscriptions.into_iter().flatten().filter(|subscription| subscription.consumer == key);
+        if let Some(subscription) = of_it.next() {
+            subscription.is_flowing = consumer.is_flowing();
+        }
     }
 
     /// How many routers live.

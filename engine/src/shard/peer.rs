@@ -7,7 +7,6 @@ use shard_protocol::tables::Ssrc;
 
 use super::keys::{ConsumerKey, PeerKey, ProducerKey, RouterKey};
 use super::timers::Timers;
-use crate::egress::Queue;
 use crate::media::{Arrivals, Policer, PublisherClock, RtpListener};
 use crate::transport::Transport;
 
@@ -29,8 +28,6 @@ pub(super) struct Peer {
     pub(super) consumers: Vec<(Ssrc, ConsumerKey)>,
     /// The highest SSRC that a consumer ever had.
     highest_ssrc: Option<Ssrc>,
-    /// Copies staged in this turn.
-    pub(super) queue: Queue,
     /// The deadline that counts.
     pub(super) timer_at: Option<Instant>,
     /// When RTCP reports are due.
@@ -88,7 +85,6 @@ impl Peer {
             producers: Vec::new(),
             consumers: Vec::new(),
             highest_ssrc: None,
-            queue: Queue::default(),
             timer_at: None,
             reports_at: None,
             reports_from: 0,
