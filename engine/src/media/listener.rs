@@ -85,6 +85,8 @@ impl<P: Copy + Eq> RtpListener<P> {
                 }
             }
         }
+        // Mostly there is one, and of its kind one a transport.
+        self.descriptions.reserve_exact(1);
         self.descriptions.push(Description {
             producer,
             mid: table.mid,

@@ -222,6 +222,7 @@ impl IceAgent {
         checked.validated = Some(tuple);
         let valid = ValidTuple { tuple, heard_at: now };
         if self.tuples.len() < TUPLES_MAX {
+            self.tuples.reserve_exact(1);
             self.tuples.push(valid);
             return;
         }
@@ -293,13 +294,17 @@ enum Freshness {
 /// The last [`TRANSACTIONS_MAX`] transaction ids with the address that each was used from.
 #[derive(Default)]
 struct TransactionRing {
-    entries: Vec<(TransactionId, SocketAddr)>,
+    /// Of the address a hash, keyed at random: each transport has such a ring, and it is a third as large for it. Of four
+    /// thousand million who repeat another's check one is taken for him, and answered.
+    entries: Vec<(TransactionId, u32)>,
     next: usize,
+    hasher: ahash::RandomState,
 }
 
 impl TransactionRing {
     /// Notes `transaction` if it is fresh.
     fn take(&mut self, transaction: TransactionId, source: SocketAddr) -> Freshness {
+        let source = self.hasher.hash_one(source) as u32;
         if let Some((_, known)) = self.entries.iter().find(|(id, _)| *id == transaction) {
             return if *known == source { Freshness::Repeated } else { Freshness::Replayed };
         }

@@ -17,8 +17,9 @@ use crate::session;
 use crate::token::unix_s;
 use crate::wire::{FRAME_LEN_MAX, PROTOCOL};
 
-/// Bytes read from a socket at once. Most requests are smaller, and each connection keeps such a buffer.
-const READ_BUFFER_LEN: usize = 4096;
+/// Bytes read from a socket at once. Each connection keeps such a buffer, which grows to twice that or to its largest request:
+/// that of a join has some six thousand.
+const READ_BUFFER_LEN: usize = 2048;
 
 /// Bytes gathered before they are written.
 const WRITE_BUFFER_LEN: usize = 4096;
@@ -65,10 +66,7 @@ pub(super) async fn upgrade(
         .read_buffer_size(READ_BUFFER_LEN)
         .write_buffer_size(WRITE_BUFFER_LEN)
         .max_write_buffer_size(WRITE_BUFFER_LEN_MAX)
-        .on_upgrade(async move |socket| {
-            session::serve(socket, identity, expires_in, rooms, metrics).await;
-            drop(permit);
-        })
+        .on_upgrade(move |socket| session::serve(socket, &identity, expires_in, rooms, metrics, permit))
 }
 
 fn refuse(error: AuthError) -> Response {

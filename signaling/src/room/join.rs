@@ -1,7 +1,6 @@
 //! Coming and going: join, leave, connections that end, sessions that are taken over, shards that are lost.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Instant;
 
 use shard_protocol::ids::{RouterId, ShardIndex};
@@ -36,6 +35,7 @@ impl Rooms {
             .map_err(|sentence| Refusal::new(ErrorCode::Forbidden, sentence))?;
         let capabilities = negotiation::read_capabilities(&join.rtp_capabilities)?;
         let user = connection.user.clone();
+        let capabilities = self.capabilities.share(capabilities);
         let joining = Joining { call: call.clone(), user, capabilities };
         match self.rooms.get_mut(&channel) {
             Some(room) if room.opening.is_none() => self.admit(&channel, joining, now),
@@ -170,7 +170,7 @@ impl Rooms {
         let Some(Joining { call, capabilities, .. }) = room.waiting.pop() else { return };
         let participant = Participant {
             connection: call.connection,
-            capabilities: Arc::new(capabilities),
+            capabilities,
             state: State::default(),
             joined_at_ms,
             cname: PublicId::random().to_string(),

@@ -10,6 +10,7 @@
 //!
 //! Not here: parsing and pacing (`session`), negotiation, and what a shard does.
 
+mod capabilities;
 mod connections;
 mod consume;
 mod join;
@@ -30,6 +31,7 @@ use shard_protocol::stats::ShardStats;
 use shard_protocol::tables::{CandidateAddress, Fingerprint};
 use tokio::sync::oneshot;
 
+use self::capabilities::SharedCapabilities;
 pub use self::connections::ConnectionKey;
 use self::connections::{Connection, Connections, Waiting};
 use self::news::Then;
@@ -116,6 +118,7 @@ pub struct Rooms {
     /// The connection that each joined user is in by.
     users: HashMap<UserId, ConnectionKey>,
     transports: HashMap<TransportId, (Caller, Direction)>,
+    capabilities: SharedCapabilities,
     next_id: u64,
     metrics: Metrics,
     /// A moment on both clocks, to tell wall time from `now`.
@@ -140,6 +143,7 @@ impl Rooms {
             rooms: HashMap::new(),
             users: HashMap::new(),
             transports: HashMap::new(),
+            capabilities: SharedCapabilities::default(),
             next_id: 0,
             metrics,
             epoch: (config.now, since_epoch.as_millis() as u64),

@@ -32,7 +32,7 @@ pub(super) struct Room {
 pub(super) struct Joining {
     pub(super) call: Call,
     pub(super) user: UserId,
-    pub(super) capabilities: RtpCapabilities,
+    pub(super) capabilities: Arc<RtpCapabilities>,
 }
 
 /// A user in a room.

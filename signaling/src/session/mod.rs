@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use futures_util::SinkExt;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::task::yield_now;
 use tokio::time::{sleep, sleep_until, timeout};
 use tungstenite::error::ProtocolError;
@@ -113,10 +113,19 @@ enum End {
     Gone,
 }
 
-/// Serves one connection until it ends. `expires_in` is the rest of its token's life.
-pub async fn serve(socket: WebSocket, identity: Identity, expires_in: Duration, rooms: SharedRooms, metrics: Metrics) {
+/// Serves one connection until it ends, and gives its `place` back then. `expires_in` is the rest of its token's life.
+///
+/// What is awaited holds the session alone, and the arguments of an `async fn` would stay beside it.
+pub fn serve(
+    socket: WebSocket,
+    identity: &Identity,
+    expires_in: Duration,
+    rooms: SharedRooms,
+    metrics: Metrics,
+    place: OwnedSemaphorePermit,
+) -> impl Future<Output = ()> + use<> {
     let (outgoing, outlet) = outgoing::queue();
-    let key = rooms.lock().handle_connected(&identity, outgoing.clone());
+    let key = rooms.lock().handle_connected(identity, outgoing.clone());
     let attendance = Attendance { rooms, key };
     let mut session = Session {
         socket,
@@ -128,9 +137,12 @@ pub async fn serve(socket: WebSocket, identity: Identity, expires_in: Duration, 
         heard_at: Instant::now(),
         is_answer_due: false,
         bad_frames: 0,
+        _place: place,
     };
-    let end = session.run(Instant::now() + expires_in).await;
-    session.end(end).await;
+    async move {
+        let end = session.run(Instant::now() + expires_in).await;
+        session.end(end).await;
+    }
 }
 
 struct Session {
@@ -144,6 +156,8 @@ struct Session {
     /// A request is under way; the next is not read before its answer is out.
     is_answer_due: bool,
     bad_frames: u32,
+    /// Among the sessions that there may be.
+    _place: OwnedSemaphorePermit,
 }
 
 impl Session {

@@ -35,13 +35,14 @@ struct Shared {
 /// The end that takes messages in.
 #[derive(Clone)]
 pub struct Outgoing {
-    items: mpsc::Sender<Item>,
+    items: mpsc::Sender<Box<Item>>,
     shared: Arc<Shared>,
 }
 
 /// The end that gives messages out.
 pub struct Outlet {
-    items: mpsc::Receiver<Item>,
+    /// Boxed: the channel has places for 64 at the least, and of a thousand connections few have one to send.
+    items: mpsc::Receiver<Box<Item>>,
     shared: Arc<Shared>,
 }
 
@@ -61,7 +62,7 @@ impl Outgoing {
         let (Item::Answer(frame) | Item::Push(frame)) = &item;
         let frame_len = frame.len();
         let waiting_bytes = self.shared.waiting_bytes.fetch_add(frame_len, Ordering::Relaxed) + frame_len;
-        if waiting_bytes > BYTES_MAX || self.items.try_send(item).is_err() {
+        if waiting_bytes > BYTES_MAX || self.items.try_send(Box::new(item)).is_err() {
             self.close(CloseReason::SlowReader);
         }
     }
@@ -110,11 +111,11 @@ impl Outlet {
         self.shared.close.get().copied()
     }
 
-    fn count_out(&self, item: Option<Item>) -> Option<Item> {
-        if let Some(Item::Answer(frame) | Item::Push(frame)) = &item {
-            self.shared.waiting_bytes.fetch_sub(frame.len(), Ordering::Relaxed);
-        }
-        item
+    fn count_out(&self, item: Option<Box<Item>>) -> Option<Item> {
+        let item = *item?;
+        let (Item::Answer(frame) | Item::Push(frame)) = &item;
+        self.shared.waiting_bytes.fetch_sub(frame.len(), Ordering::Relaxed);
+        Some(item)
     }
 }
 
