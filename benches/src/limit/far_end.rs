@@ -19,6 +19,9 @@ const SLOT_LEN: usize = 2048;
 /// How long a paced run's drain naps: the sockets hold far more than comes in that time, and its CPU is not the forwarder's.
 const NAP: Duration = Duration::from_millis(1);
 
+/// Naps in which every socket is drained once: with a thousand of them a whole round would make what is due late.
+const NAPS_PER_ROUND: usize = 8;
+
 /// How long what was sent may take to be drained.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -67,7 +70,8 @@ impl FarEnd {
     ) -> Result<Self, LimitError> {
         let shared = Arc::<Shared>::default();
         let (scripts, coming) = mpsc::channel();
-        let worker = Worker { shared: Arc::clone(&shared), sinks, source, input, idle, script: None, next: 0 };
+        let worker =
+            Worker { shared: Arc::clone(&shared), sinks, source, input, idle, next_sink: 0, script: None, next: 0 };
         let run = move || {
             core_affinity::set_for_current(cpu);
             worker.run(&coming);
@@ -108,6 +112,8 @@ struct Worker {
     source: Socket,
     input: SockAddr,
     idle: Idle,
+    /// The first that is drained next.
+    next_sink: usize,
     script: Option<Script>,
     /// The script's next packet.
     next: usize,
@@ -131,12 +137,18 @@ impl Worker {
         }
     }
 
-    /// Takes what every socket has. One that fails is seen by what is missing at the end.
-    fn drain(&self, incoming: &mut Incoming) {
-        for sink in &self.sinks {
+    /// Takes what the sockets have whose turn it is. One that fails is seen by what is missing at the end.
+    fn drain(&mut self, incoming: &mut Incoming) {
+        let count = match self.idle {
+            Idle::Spin => self.sinks.len(),
+            Idle::Nap => self.sinks.len().div_ceil(NAPS_PER_ROUND),
+        };
+        let end = self.sinks.len().min(self.next_sink + count);
+        for sink in &self.sinks[self.next_sink..end] {
             let drained = incoming.receive(sink.as_fd(), MESSAGES_MAX, Wait::Never).unwrap_or(0);
             self.shared.drained.fetch_add(drained as u64, Ordering::Relaxed);
         }
+        self.next_sink = if end == self.sinks.len() { 0 } else { end };
     }
 
     /// Sends what is due, and tells when the next is. What can't be sent is missed by the forwarder, which says so.

@@ -51,8 +51,9 @@ pub enum LimitError {
     Namespace(String),
     /// Too few descriptors.
     #[error(
-        "a connected socket for each destination needs {needed} descriptors and {hard} are allowed; raise the limit with \
-         `ulimit -Hn {needed}` as root, leave out the variants `connected` and `connected-gso`, or ask for fewer members"
+        "a connected socket for each destination, and one for each of --sinks, need {needed} descriptors and {hard} are \
+         allowed; raise the limit with `ulimit -Hn {needed}` as root, leave out the variants `connected` and \
+         `connected-gso`, or ask for fewer members or sinks"
     )]
     Descriptors {
         /// How many are needed.
@@ -135,6 +136,10 @@ pub struct Options {
     /// Where copies go
     #[arg(long, value_enum, default_value_t = Device::Lo)]
     pub device: Device,
+    /// Sockets that copies on loopback are drained from; with few their state stays in the cache, and with one for each
+    /// member, as participants have, the kernel has more to fetch for each copy
+    #[arg(long, default_value_t = 8, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=20_000))]
+    pub sinks: usize,
     /// Each speaker sends a burst this often, at a moment of its own, and the loop sleeps between; without it the loop
     /// never waits
     #[arg(long, value_name = "INTERVAL", value_parser = interval)]
@@ -265,11 +270,14 @@ impl Run {
         let burst = options.burst;
         let inputs = (COPIES_PER_SLICE / shape.copies()).clamp(*INPUTS.start(), *INPUTS.end());
         let inputs = inputs.min(network::queue_len(&input_socket)).max(burst) / burst * burst;
-        let sinks = network::sinks(options.device)?;
+        let sinks = network::sinks(options.device, options.sinks)?;
         let destinations = network::destinations(options.device, &sinks, shape.destinations());
         let is_connected = |variant: &Variant| matches!(variant, Variant::Connected | Variant::ConnectedGso);
-        let connected =
-            if options.variants().iter().any(is_connected) { network::connect(&destinations)? } else { Vec::new() };
+        let connected = if options.variants().iter().any(is_connected) {
+            network::connect(&destinations, sinks.len())?
+        } else {
+            Vec::new()
+        };
         let far_end = if options.device == Device::Lo || options.pace.is_some() {
             let cpu = cpus.far_end.ok_or(LimitError::Cpus)?;
             let idle = if options.pace.is_some() { Idle::Nap } else { Idle::Spin };

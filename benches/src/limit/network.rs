@@ -37,13 +37,11 @@ impl Device {
     }
 }
 
-/// Sockets that the copies on loopback are drained from: so many that the sender seldom meets the drain at one's lock.
-const SINKS: usize = 8;
-
 /// Where copies go that nobody receives: the discard protocol's port (RFC 863).
 const DISCARD_PORT: u16 = 9;
 
-/// Bytes that a socket may hold: thousands of packets with all that the kernel keeps for each.
+/// Bytes that a socket may hold: thousands of packets with all that the kernel keeps for each. The kernel takes memory for
+/// what is held alone.
 const BUFFER_LEN: usize = 64 << 20;
 
 /// Bytes that a queued packet counts at most, of the sizes that are allowed here.
@@ -98,9 +96,10 @@ pub(super) fn destinations(device: Device, sinks: &[Socket], count: usize) -> Ve
     ips.zip(ports.iter().cycle()).map(|(ip, port)| SocketAddr::from((ip, *port)).into()).take(count).collect()
 }
 
-/// The sockets that copies are drained from; none where the device frees them. Each has a port that is free.
-pub(super) fn sinks(device: Device) -> Result<Vec<Socket>, LimitError> {
-    let count = if device == Device::Lo { SINKS } else { 0 };
+/// The sockets that copies are drained from, `count` of them; none where the device frees them. Each has a port that is free.
+pub(super) fn sinks(device: Device, count: usize) -> Result<Vec<Socket>, LimitError> {
+    let count = if device == Device::Lo { count } else { 0 };
+    allow_descriptors(count)?;
     let bound = |_| {
         let socket = open()?;
         socket
@@ -144,8 +143,8 @@ pub(super) fn open() -> Result<Socket, LimitError> {
 }
 
 /// A connected socket for each of `destinations`.
-pub(super) fn connect(destinations: &[SockAddr]) -> Result<Vec<Socket>, LimitError> {
-    allow_descriptors(destinations.len())?;
+pub(super) fn connect(destinations: &[SockAddr], sinks: usize) -> Result<Vec<Socket>, LimitError> {
+    allow_descriptors(destinations.len() + sinks)?;
     let connected = |destination: &SockAddr| {
         let socket = open()?;
         socket.connect(destination).map_err(|source| LimitError::Socket {
@@ -192,7 +191,7 @@ mod tests {
     #[test]
     fn every_member_has_an_address_of_its_own_in_the_devices_network() {
         for (device, network) in [(Device::Lo, [127, 1]), (Device::Ifb, [198, 18])] {
-            let all = destinations(device, &sinks(device).unwrap(), super::super::shape::DESTINATIONS_MAX);
+            let all = destinations(device, &sinks(device, 8).unwrap(), super::super::shape::DESTINATIONS_MAX);
             let mut ips: Vec<_> =
                 all.iter().filter_map(SockAddr::as_socket_ipv4).map(|address| *address.ip()).collect();
             assert!(ips.iter().all(|ip| ip.octets()[..2] == network));
@@ -204,8 +203,8 @@ mod tests {
 
     #[test]
     fn members_on_loopback_share_the_sinks_evenly() {
-        let sinks = sinks(Device::Lo).unwrap();
-        let all = destinations(Device::Lo, &sinks, 10 * SINKS);
+        let sinks = sinks(Device::Lo, 8).unwrap();
+        let all = destinations(Device::Lo, &sinks, 10 * sinks.len());
         for sink in &sinks {
             let port = sink.local_addr().unwrap().as_socket().unwrap().port();
             let is_its = |address: &&SockAddr| address.as_socket().unwrap().port() == port;

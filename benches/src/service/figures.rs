@@ -45,6 +45,8 @@ pub(super) struct Figures {
     pub(super) busy: f64,
     /// CPU time of the shard's thread for one forwarded packet.
     pub(super) cpu_ns: f64,
+    /// Datagrams of one message to the kernel.
+    pub(super) segments: f64,
     /// Times that the shard slept, a second.
     pub(super) sleeps_per_s: f64,
     /// From the kernel's receive stamp to the last send.
@@ -80,6 +82,8 @@ impl Figures {
             forwarded_per_s: forwarded / wall_s,
             busy: busy_s / wall_s,
             cpu_ns: busy_s * 1e9 / forwarded,
+            segments: grown("voice_shard_datagrams_total", &[("direction", "out")])
+                / grown("voice_shard_send_messages_total", &[]),
             sleeps_per_s: grown("voice_shard_sleeps_total", &[]) / wall_s,
             residence: residence(&before.metrics, &after.metrics),
             latency: latency(kind),

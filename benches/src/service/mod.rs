@@ -248,11 +248,11 @@ impl Programs {
 
     /// Starts the load tool with a crowd of which nobody is silent: who does not speak has no microphone.
     fn load(&self, service: &Service, crowd: Crowd, join_rate: u32, duration: Duration) -> Result<Child, ServiceError> {
-        let Crowd { rooms, members, speakers, cameras } = crowd;
+        let Crowd { rooms, members, speakers, microphones, cameras } = crowd;
         ChildCommand::new(&self.load)
             .args(["run", "--quiet", "--json", "-", "--silent", "none", "--url", &service.url()])
             .args(["--rooms", &rooms.to_string(), "--participants", &members.to_string()])
-            .args(["--microphones", &speakers.to_string(), "--speakers", &speakers.to_string()])
+            .args(["--microphones", &microphones.to_string(), "--speakers", &speakers.to_string()])
             .args(["--video", &cameras.to_string(), "--join-rate", &join_rate.to_string()])
             .args(["--duration", &format!("{}ms", duration.as_millis())])
             .env("JWT_SECRET", service.secret())
@@ -269,12 +269,13 @@ impl Programs {
         if row.newcomers().is_some() {
             return Ok(None);
         }
-        let Crowd { rooms, members, speakers, cameras } = row.crowd();
+        let crowd = row.crowd();
+        let Crowd { rooms, members, speakers, cameras, .. } = crowd;
         let producers = speakers + cameras;
         let mut command = Command::new(&self.limit);
         command
             .args(["--json", "--rounds", "2", "--rooms", &rooms.to_string(), "--members", &members.to_string()])
-            .args(["--speakers", &producers.to_string()])
+            .args(["--speakers", &producers.to_string(), "--sinks", &crowd.participants().to_string()])
             .args(["--packet-len", &figures.datagram_len().to_string()]);
         if !row.is_saturated() {
             let pace = Duration::from_secs_f64((rooms * producers) as f64 / figures.taken_per_s.max(1.0));

@@ -21,10 +21,14 @@ pub enum Row {
     Consumers100,
     /// 300 rooms of 11, one of each speaks: 3000 consumers
     Consumers3000,
-    /// 100 rooms of 10 where all speak: more than one core forwards
+    /// 100 rooms of 10 with microphones, one of each speaks: memory with both transports and nine consumers each
+    Memory,
+    /// 100 rooms of 10 where seven speak: as much as one core forwards, or more
     VoiceSaturated,
-    /// One room of 300 where thirty speak: more than one core forwards
+    /// One room of 300 where thirty speak: as much as one core forwards, or more
     RoomSaturated,
+    /// 22 rooms of 10 with ten cameras each: as much as one core forwards, or as the load tool can take
+    VideoSaturated,
 }
 
 /// How many are where.
@@ -36,13 +40,15 @@ pub struct Crowd {
     pub members: usize,
     /// Those of each who speak.
     pub speakers: usize,
+    /// Those of each who have a microphone.
+    pub microphones: usize,
     /// Those of each who show a camera.
     pub cameras: usize,
 }
 
 impl Crowd {
     const fn voice(rooms: usize, members: usize, speakers: usize) -> Self {
-        Self { rooms, members, speakers, cameras: 0 }
+        Self { rooms, members, speakers, microphones: speakers, cameras: 0 }
     }
 
     /// All participants.
@@ -63,8 +69,10 @@ impl Row {
             Self::Consumers10 => "voice, 10 consumers (a room of 11)",
             Self::Consumers100 => "voice, 100 consumers (10 rooms of 11)",
             Self::Consumers3000 => "voice, 3000 consumers (300 rooms of 11)",
-            Self::VoiceSaturated => "saturated, 100 rooms of 10, all speak",
+            Self::Memory => "voice, 100 rooms of 10, all with microphones, 1 speaks",
+            Self::VoiceSaturated => "saturated, 100 rooms of 10, 7 speak",
             Self::RoomSaturated => "saturated, one room of 300, 30 speak",
+            Self::VideoSaturated => "video, 22 rooms of 10, ten cameras each",
         }
     }
 
@@ -79,8 +87,10 @@ impl Row {
             Self::Consumers10 => Crowd::voice(1, 11, 1),
             Self::Consumers100 => Crowd::voice(10, 11, 1),
             Self::Consumers3000 => Crowd::voice(300, 11, 1),
-            Self::VoiceSaturated => Crowd::voice(100, 10, 10),
+            Self::Memory => Crowd { microphones: 10, ..Crowd::voice(100, 10, 1) },
+            Self::VoiceSaturated => Crowd::voice(100, 10, 7),
             Self::RoomSaturated => Crowd::voice(1, 300, 30),
+            Self::VideoSaturated => Crowd { cameras: 10, ..Crowd::voice(22, 10, 0) },
         }
     }
 
@@ -91,6 +101,6 @@ impl Row {
 
     /// Whether the shard never waits, so that its limit never does either.
     pub fn is_saturated(self) -> bool {
-        matches!(self, Self::VoiceSaturated | Self::RoomSaturated)
+        matches!(self, Self::VoiceSaturated | Self::RoomSaturated | Self::VideoSaturated)
     }
 }

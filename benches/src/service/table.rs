@@ -21,9 +21,9 @@ impl fmt::Display for Table {
         writeln!(
             out,
             "| load | forwarded/s | shard busy | CPU ns a packet | limit | ratio | in the shard, ms | end to end, ms | \
-             lost | kB each | sleeps/s |"
+             lost | kB each | sleeps/s | datagrams a message |"
         )?;
-        writeln!(out, "|---|---|---|---|---|---|---|---|---|---|---|")?;
+        writeln!(out, "|---|---|---|---|---|---|---|---|---|---|---|---|")?;
         for (row, rounds) in &self.rows {
             write_row(out, *row, rounds)?;
         }
@@ -75,12 +75,13 @@ fn write_row(out: &mut fmt::Formatter<'_>, row: Row, rounds: &[Round]) -> fmt::R
     }
     writeln!(
         out,
-        " | {} | {} | {:.3} % | {:.0} | {:.0} |",
+        " | {} | {} | {:.3} % | {:.1} | {:.0} | {:.2} |",
         quantiles(&|figures| figures.residence),
         quantiles(&|figures| figures.latency),
         of(&|figures| figures.loss_percent),
         of(&|figures| figures.bytes_each / 1000.0),
         of(&|figures| figures.sleeps_per_s),
+        of(&|figures| figures.segments),
     )
 }
 
