@@ -219,8 +219,10 @@ pub struct ShardStats {
     pub datagrams_in: u64,
     /// Datagrams given to the kernel.
     pub datagrams_out: u64,
-    /// System calls that sent; several datagrams share one.
+    /// System calls that sent; several messages share one.
     pub send_calls: u64,
+    /// Messages that the kernel took; datagrams for one listener share one.
+    pub messages_out: u64,
     /// RTP packets accepted from publishers.
     pub rtp_in: u64,
     /// RTP packets sent to receivers.

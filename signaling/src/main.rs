@@ -74,7 +74,7 @@ fn run(config: &Config) -> Result<(), Failure> {
     raise_descriptor_limit(config.connections_max);
     let waker = Arc::new(Notify::new());
     let shard_waker = Arc::clone(&waker);
-    let shards = engine::runtime::start(&plan, Arc::new(move |_| shard_waker.notify_one()))?;
+    let shards = engine::runtime::start(&plan, config.gather, Arc::new(move |_| shard_waker.notify_one()))?;
     if !plan.signal_cpus.pin_current_thread() {
         tracing::warn!(cpus = %plan.signal_cpus, "the signaling thread could not be pinned");
     }

@@ -201,6 +201,13 @@ fn encode_shards(
         rows.collect::<Vec<_>>()
     };
     encode_counters(encoder, "voice_shard_send_calls", "System calls that sent", &by_shard(|stats| stats.send_calls))?;
+    let messages = by_shard(|stats| stats.messages_out);
+    encode_counters(
+        encoder,
+        "voice_shard_send_messages",
+        "Messages that the kernel took, each of one listener's datagrams",
+        &messages,
+    )?;
     encode_counters(encoder, "voice_shard_sleeps", "Times that each shard slept", &by_shard(|stats| stats.sleeps))?;
     encode_residence(encoder, shards)?;
     encode_busy(encoder, shards)?;

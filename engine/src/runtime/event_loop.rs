@@ -2,7 +2,7 @@
 //!
 //! A turn has a fixed order and every step is bounded: commands → datagrams → handshakes → timers → transmits → requests to
 //! the handshakes → events. After it the loop sleeps. Sleeping is the budget: a sleep and a wake cost as much as a dozen
-//! forwarded packets. So the loop wakes for the first datagram after a quiet time, but under a stream it sleeps a fixed
+//! forwarded packets. So the loop wakes for the first datagram after a quiet time, but under a stream it looks once in an
 //! interval and takes what has gathered; and when nothing happens nothing wakes it but a deadline.
 
 use std::io;
@@ -23,9 +23,14 @@ use super::socket::UdpSocket;
 use crate::security::dtls::{DtlsRequest, DtlsResponse};
 use crate::shard::Shard;
 
-/// How long datagrams gather under a stream. Measured at 10 000 and 30 000 datagrams a second, in per cent of a core: 7.1 and
-/// 8.2 with 250 µs, 5.9 and 7.7 with 500 µs, 2.5 and 4.4 with 1 ms, 27 and 51 without. A voice has 150 ms for its whole way.
-const COALESCING_INTERVAL: Duration = Duration::from_millis(1);
+/// From one look at the socket to the next under a stream, so that datagrams gather. Measured at 10 000 and 30 000 datagrams
+/// a second, in per cent of a core: 7.1 and 8.2 with 250 µs, 5.9 and 7.7 with 500 µs, 2.5 and 4.4 with 1 ms, 27 and 51
+/// without. A voice has 150 ms for its whole way. It counts from look to look: the longer the turn, the shorter the sleep
+/// behind it, and a shard that has no time left never sleeps.
+pub const GATHER_DEFAULT: Duration = Duration::from_millis(1);
+
+/// Deadlines closer than this are kept together: none of a report's or a handshake's is in such a hurry.
+const DEADLINE_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Commands of one turn. The dearest take tens of microseconds, so that datagrams wait two milliseconds at most.
 const COMMANDS_PER_TURN_MAX: usize = 64;
@@ -53,6 +58,7 @@ pub(super) struct EventLoop {
     dtls: DtlsPort,
     /// A request that the handshake thread had no room for and that must not be lost.
     dtls_waiting: Option<DtlsRequest>,
+    gather: Duration,
     notify: Box<dyn Fn()>,
     /// Whether the last wake followed the one before within the interval.
     is_streaming: bool,
@@ -61,12 +67,13 @@ pub(super) struct EventLoop {
 }
 
 impl EventLoop {
-    /// Brings the parts together. `notify` tells signaling that there are events.
+    /// Brings the parts together. Under a stream datagrams `gather` so long; `notify` tells signaling that there are events.
     pub(super) fn new(
         shard: Shard,
         socket: UdpSocket,
         mailbox: Mailbox,
         dtls: DtlsPort,
+        gather: Duration,
         notify: Box<dyn Fn()>,
         now: Instant,
     ) -> Self {
@@ -76,6 +83,7 @@ impl EventLoop {
             mailbox,
             dtls,
             dtls_waiting: None,
+            gather,
             notify,
             is_streaming: false,
             last_wake: now,
@@ -187,35 +195,33 @@ impl EventLoop {
         }
     }
 
-    /// Sleeps until there is something to do, or under a stream for the interval. Either way the whole thread sleeps: the
+    /// Sleeps until there is something to do, or under a stream for the rest of the interval. Either way the whole thread sleeps: the
     /// executor has no other task.
     fn sleep(&mut self, turn: Turn) {
-        self.shard.stats_mut().sleeps += 1;
         if self.is_streaming && turn.taken > 0 {
-            let now = Instant::now();
-            let until = self.last_wake + COALESCING_INTERVAL;
-            if until > now {
-                thread::sleep(until - now);
-            }
+            let rest = (self.last_wake + self.gather).saturating_duration_since(Instant::now());
+            self.shard.stats_mut().sleeps += u64::from(!rest.is_zero());
+            thread::sleep(rest);
             self.last_wake = Instant::now();
             return;
         }
+        self.shard.stats_mut().sleeps += 1;
         let timeout = self.deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let [_, has_rung] = wait_readable([self.socket.as_fd(), self.mailbox.bell().as_fd()], timeout);
         if has_rung {
             self.mailbox.bell().drain();
         }
         let now = Instant::now();
-        self.is_streaming = now.duration_since(self.last_wake) < COALESCING_INTERVAL;
+        self.is_streaming = now.duration_since(self.last_wake) < self.gather;
         self.last_wake = now;
     }
 
-    /// When the loop has to look at the latest. Deadlines closer than the interval are kept together too.
+    /// When the loop has to look at the latest.
     fn deadline(&self) -> Option<Instant> {
         // Signaling may have made room since the events were given, and does not ring for that.
         let is_held_up = self.dtls_waiting.is_some() || self.shard.waiting_events() > 0;
         let retry = is_held_up.then(|| self.last_wake + RETRY_INTERVAL);
         let due = [self.shard.poll_timeout(), retry].into_iter().flatten().min()?;
-        Some(due.max(self.last_wake + COALESCING_INTERVAL))
+        Some(due.max(self.last_wake + DEADLINE_INTERVAL))
     }
 }

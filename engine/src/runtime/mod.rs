@@ -19,11 +19,13 @@ pub mod socket;
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use shard_protocol::ids::ShardIndex;
 use shard_protocol::tables::Fingerprint;
 
 use self::dtls::{DtlsStartError, DtlsThread, DtlsWaker};
+pub use self::event_loop::GATHER_DEFAULT;
 use self::host::HostPlan;
 use self::mailbox::Bell;
 pub use self::mailbox::{Notify, SendRefused, ShardHandle, ShardLost};
@@ -95,12 +97,12 @@ impl ShardThreads {
     }
 }
 
-/// Starts the shards of `plan` and returns once each is bound and ready. `notify` tells, on a shard's thread, that the shard
-/// has events or is gone.
+/// Starts the shards of `plan` and returns once each is bound and ready. Under a stream each lets datagrams gather for
+/// [`GATHER_DEFAULT`] or another time `gather`. `notify` tells, on a shard's thread, that the shard has events or is gone.
 ///
 /// # Errors
 /// Something could not be had; everything that was started is ended again.
-pub fn start(plan: &HostPlan, notify: Notify) -> Result<Shards, StartError> {
+pub fn start(plan: &HostPlan, gather: Duration, notify: Notify) -> Result<Shards, StartError> {
     register_membarrier();
     // The DTLS library panics without a default. An error says that there is one.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -114,8 +116,8 @@ pub fn start(plan: &HostPlan, notify: Notify) -> Result<Shards, StartError> {
     let mut starting = Vec::new();
     let mut failure = None;
     for ((shard, bell), port) in plan.shards.iter().zip(bells).zip(ports) {
-        let seat =
-            Seat { plan: shard.clone(), listen_ip: plan.listen_ip, bell, dtls: port, notify: Arc::clone(&notify) };
+        let (listen_ip, notify) = (plan.listen_ip, Arc::clone(&notify));
+        let seat = Seat { plan: shard.clone(), listen_ip, gather, bell, dtls: port, notify };
         match seat.start() {
             Ok((thread, ready)) => {
                 threads.shards.push(thread);

@@ -29,6 +29,7 @@ const IO_MEMORY: usize = 0;
 pub(super) struct Seat {
     pub(super) plan: ShardPlan,
     pub(super) listen_ip: Option<IpAddr>,
+    pub(super) gather: Duration,
     pub(super) bell: Arc<Bell>,
     pub(super) dtls: DtlsPort,
     pub(super) notify: Notify,
@@ -102,8 +103,8 @@ impl Seat {
         let now = Instant::now();
         let shard = Shard::new(ShardConfig { seed, now, now_ntp: clock::ntp(clock::realtime()) });
         let (handle, mailbox) = mailbox::open(index, socket.port(), self.bell);
-        let notify = self.notify;
+        let (gather, notify) = (self.gather, self.notify);
         let notify = Box::new(move || notify(index));
-        Ok((handle, EventLoop::new(shard, socket, mailbox, self.dtls, notify, now)))
+        Ok((handle, EventLoop::new(shard, socket, mailbox, self.dtls, gather, notify, now)))
     }
 }

@@ -64,7 +64,9 @@ pub struct ShardConfig {
 pub struct SendOutcome {
     /// System calls made.
     pub calls: u64,
-    /// Datagrams that the kernel took.
+    /// Messages that the kernel took.
+    pub messages_sent: u64,
+    /// Datagrams in them.
     pub datagrams_sent: u64,
     /// Datagrams dropped because the socket's buffer was full.
     pub datagrams_buffer_full: u64,
@@ -267,6 +269,7 @@ impl Shard {
     /// Counts what became of the batch that [`Self::poll_output`] gave, which the kernel had taken by `now`.
     pub fn handle_sent(&mut self, now: Instant, outcome: SendOutcome) {
         self.stats.send_calls += outcome.calls;
+        self.stats.messages_out += outcome.messages_sent;
         self.stats.datagrams_out += outcome.datagrams_sent;
         self.stats.drops.add_many(DropReason::SendBufferFull, outcome.datagrams_buffer_full);
         self.stats.drops.add_many(DropReason::SendFailed, outcome.datagrams_failed);

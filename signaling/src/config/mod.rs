@@ -7,6 +7,9 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use engine::runtime::GATHER_DEFAULT;
 
 pub use self::cli::{Cli, CliCommand, ServeArgs, TokenArgs};
 use self::file::ConfigFile;
@@ -19,6 +22,9 @@ pub const PORT_DEFAULT: u16 = 3003;
 
 /// The UDP ports of media.
 pub const RTC_PORTS_DEFAULT: RangeInclusive<u16> = 40_000..=49_999;
+
+/// Microseconds that packets may gather at most: a voice's frame, so that no listener has two of one voice at once.
+pub const GATHER_MAX_US: u32 = 20_000;
 
 /// WebSockets at one time: four times the thousand that are promised, at about 20 KB each.
 pub const CONNECTIONS_MAX_DEFAULT: usize = 4096;
@@ -71,6 +77,8 @@ pub struct Config {
     pub listen_ip: Option<IpAddr>,
     /// Addresses that clients are told; those of the host where there is none.
     pub public_ips: Vec<IpAddr>,
+    /// How long a shard under load lets packets gather.
+    pub gather: Duration,
     /// The UDP ports of media.
     pub rtc_ports: RangeInclusive<u16>,
     /// The most that one transport's peer may send in bit/s; `None` for what its streams may together.
@@ -127,6 +135,8 @@ pub enum ConfigError {
         "--max-incoming-bitrate {bitrate_bps} is below {INCOMING_BITRATE_MIN_BPS} bit/s, which one microphone needs"
     )]
     BadIncomingBitrate { bitrate_bps: u32 },
+    #[error("--gather-us {gather_us} is above {GATHER_MAX_US}: packets that wait longer are heard as late")]
+    BadGather { gather_us: u32 },
     #[error("--public-ip {ip} is no address that a client can send to")]
     BadPublicIp { ip: IpAddr },
     #[error(
@@ -170,6 +180,10 @@ impl Config {
         if let Some(bitrate_bps) = incoming_bitrate_max_bps.filter(|&bps| bps < INCOMING_BITRATE_MIN_BPS) {
             return Err(ConfigError::BadIncomingBitrate { bitrate_bps });
         }
+        let gather_us = args.gather_us.or(file.gather_us);
+        if let Some(gather_us) = gather_us.filter(|&gather_us| gather_us > GATHER_MAX_US) {
+            return Err(ConfigError::BadGather { gather_us });
+        }
         let public_ips = args.public_ip.or(file.public_ip.map(file::OneOrMany::into_vec)).unwrap_or_default();
         if let Some(&ip) = public_ips.iter().find(|ip| ip.is_unspecified() || ip.is_multicast()) {
             return Err(ConfigError::BadPublicIp { ip });
@@ -188,6 +202,7 @@ impl Config {
             public_ips,
             rtc_ports: rtc_min_port..=rtc_max_port,
             incoming_bitrate_max_bps,
+            gather: gather_us.map_or(GATHER_DEFAULT, |gather_us| Duration::from_micros(gather_us.into())),
             shards: args.shards.or(file.shards),
             cpuset: args.cpuset.or(file.cpuset),
             signal_cpuset: args.signal_cpuset.or(file.signal_cpuset),

@@ -61,6 +61,14 @@ fn the_cap_of_what_a_participant_sends_comes_from_flag_or_file() {
 }
 
 #[test]
+fn how_long_packets_gather_comes_from_flag_or_file() {
+    let file = Scratch::new("gather-us = 5000");
+    assert_eq!(resolve(&[]).unwrap().gather, GATHER_DEFAULT);
+    assert_eq!(resolve(&["--config", &file.path()]).unwrap().gather, Duration::from_millis(5));
+    assert_eq!(resolve(&["--config", &file.path(), "--gather-us", "0"]).unwrap().gather, Duration::ZERO);
+}
+
+#[test]
 fn a_file_with_an_unknown_key_or_a_secret_is_refused() {
     for text in ["prot = 1", "jwt-secret = \"x\"", "port = \"x\"", "port ="] {
         let file = Scratch::new(text);
@@ -118,6 +126,7 @@ fn what_cannot_be_served_is_refused() {
     assert!(matches!(resolve(&["--rtc-min-port", "0"]), Err(ConfigError::NoPorts { .. })));
     assert!(matches!(resolve(&["--max-connections", "0"]), Err(ConfigError::BadConnections { .. })));
     assert!(matches!(resolve(&["--max-incoming-bitrate", "3000"]), Err(ConfigError::BadIncomingBitrate { .. })));
+    assert!(matches!(resolve(&["--gather-us", "20001"]), Err(ConfigError::BadGather { .. })));
     assert!(matches!(resolve(&["--public-ip", "0.0.0.0"]), Err(ConfigError::BadPublicIp { .. })));
     assert!(matches!(resolve(&["--redis-url", "redis://:pw@host"]), Err(ConfigError::PasswordInFlag)));
     assert!(Cli::try_parse_from(["voice-service", "--jwt-secret", "x"]).is_err());

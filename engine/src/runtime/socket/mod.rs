@@ -89,7 +89,7 @@ impl UdpSocket {
         let family = if ip.is_ipv6() { Family::V6 } else { Family::V4 };
         enlarge_buffers(&socket)?;
         set_options(&socket, family)?;
-        Ok(Self { socket: socket.into(), port, receiver: Receiver::new(), sender: Sender::new(family) })
+        Ok(Self { socket: socket.into(), port, receiver: Receiver::new(), sender: Sender::new(family, ip) })
     }
 
     /// The port that it is bound to.

@@ -33,6 +33,8 @@ struct Staged {
 /// The kernel's view of the messages, allocated once.
 pub(super) struct Sender {
     family: Family,
+    /// The address that the socket is bound to, where that is one: all leaves from it without being told.
+    bound: IpAddr,
     headers: Box<[libc::mmsghdr]>,
     iovecs: Box<[libc::iovec]>,
     names: Box<[Name]>,
@@ -46,9 +48,10 @@ pub(super) struct Sender {
 }
 
 impl Sender {
-    pub(super) fn new(family: Family) -> Self {
+    pub(super) fn new(family: Family, bound: IpAddr) -> Self {
         Self {
             family,
+            bound,
             headers: vec![empty_header(); HEADERS_MAX].into_boxed_slice(),
             iovecs: vec![libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 }; HEADERS_MAX].into_boxed_slice(),
             names: vec![Name::default(); HEADERS_MAX].into_boxed_slice(),
@@ -82,7 +85,7 @@ impl Sender {
     pub(super) fn stage(&mut self, socket: BorrowedFd<'_>, message: Message<'_>, outcome: &mut SendOutcome) {
         let datagrams = message.bytes.len().div_ceil(message.segment_len.max(1)) as u64;
         let named = Name::new(self.family, message.destination);
-        let source = if message.source.is_unspecified() {
+        let source = if message.source.is_unspecified() || message.source == self.bound {
             Some(IpAddr::from([0; 4]))
         } else {
             self.family.native(message.source)
@@ -127,6 +130,7 @@ impl Sender {
                 libc::sendmmsg(socket.as_raw_fd(), waiting.as_mut_ptr(), waiting.len() as _, libc::MSG_DONTWAIT as _)
             };
             if let Ok(sent @ 1..) = usize::try_from(sent) {
+                outcome.messages_sent += sent as u64;
                 outcome.datagrams_sent +=
                     self.staged[next..next + sent].iter().map(|staged| staged.datagrams).sum::<u64>();
                 next += sent;
@@ -186,6 +190,7 @@ impl Sender {
             // SAFETY: as in `flush`; `part` lies within the message's bytes and outlives the call.
             let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), header, libc::MSG_DONTWAIT) };
             if sent >= 0 {
+                outcome.messages_sent += 1;
                 outcome.datagrams_sent += 1;
                 continue;
             }
