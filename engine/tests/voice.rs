@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use engine::packet::BATCH_MAX;
 use engine::security::srtp::SrtpProfile;
 use netsim::{Conditions, LinkId, Received, World, audio_consumer, audio_producer};
 use rand::rngs::StdRng;
@@ -145,6 +146,52 @@ fn a_listener_hears_every_frame_once_with_its_own_numbers() {
         assert_eq!(stats.residence.buckets.iter().sum::<u64>(), 300, "each packet's time in the shard counts once");
         assert!(call.world.participant(call.speaker).received.is_empty(), "nobody hears itself");
     }
+}
+
+#[test]
+fn voices_that_come_together_leave_as_few_messages_and_are_heard_as_they_were_said() {
+    let mut world = World::new(1, Conditions::GOOD);
+    let router = world.add_router();
+    let listener = world.add_connected_link(router);
+    // All but the last are close enough to be padded to one length; of the first speaker there are two packets.
+    let lens: [&[usize]; 5] = [&[84, 95], &[100], &[97], &[90], &[40]];
+    let speakers: Vec<LinkId> = lens.iter().map(|_| world.add_connected_link(router)).collect();
+    for (place, speaker) in (0..).zip(&speakers) {
+        let producer = world.publish(*speaker, audio_producer("0", Some(SPEAKER_SSRC + place))).unwrap();
+        world.consume(listener, producer, audio_consumer(&place.to_string(), LISTENER_SSRC + place)).unwrap();
+    }
+    let before = world.stats();
+    for (place, (speaker, lens)) in (0..).zip(speakers.iter().zip(lens)) {
+        for (sequence_number, len) in (0..).zip(lens) {
+            let ssrc = SPEAKER_SSRC + place;
+            let header = Header { version: 2, payload_type: 111, sequence_number, ssrc, ..Default::default() };
+            world.send_rtp(*speaker, &Packet { header, payload: vec![place as u8; *len].into() });
+        }
+    }
+    world.run_for(FRAME);
+
+    for (place, lens) in (0..).zip(lens) {
+        let heard = world.participant(listener).take_received(LISTENER_SSRC + place);
+        assert_seamless(&heard);
+        let payloads: Vec<Vec<u8>> = heard.iter().map(|received| received.packet.payload.to_vec()).collect();
+        assert_eq!(payloads, lens.iter().map(|len| vec![place as u8; *len]).collect::<Vec<_>>());
+    }
+    // 100, 97, 90 and 84, in one message; 40 and, because it is not a speaker's first, the longer 95 behind it.
+    let after = world.stats();
+    assert_eq!((after.rtp_out - before.rtp_out, after.messages_out - before.messages_out), (6, 3));
+}
+
+#[test]
+fn a_turn_takes_the_less_the_more_listeners_a_packet_has() {
+    let mut call = Call::new(1, Conditions::GOOD);
+    call.speak_frames(2);
+    assert_eq!(call.world.shard.input_mut().limit(), BATCH_MAX);
+    for _ in 1..64 {
+        let listener = call.world.add_connected_link(call.router);
+        call.world.consume(listener, call.producer, audio_consumer("0", LISTENER_SSRC)).unwrap();
+    }
+    call.speak_frames(2);
+    assert_eq!(call.world.shard.input_mut().limit(), 64, "4096 copies are made in a turn");
 }
 
 #[test]

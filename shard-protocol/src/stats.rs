@@ -221,7 +221,7 @@ pub struct ShardStats {
     pub datagrams_out: u64,
     /// System calls that sent; several messages share one.
     pub send_calls: u64,
-    /// Messages that the kernel took; datagrams for one listener share one.
+    /// Messages that the kernel took; datagrams for one destination share one.
     pub messages_out: u64,
     /// RTP packets accepted from publishers.
     pub rtp_in: u64,

@@ -205,7 +205,7 @@ fn encode_shards(
     encode_counters(
         encoder,
         "voice_shard_send_messages",
-        "Messages that the kernel took, each of one listener's datagrams",
+        "Messages that the kernel took, each of one destination's datagrams",
         &messages,
     )?;
     encode_counters(encoder, "voice_shard_sleeps", "Times that each shard slept", &by_shard(|stats| stats.sleeps))?;
@@ -322,7 +322,7 @@ mod tests {
         metrics.count_refusal(ErrorCode::BadJson);
         metrics.count_auth_refusal(AuthError::Expired);
         let exposition = Exposition::new(&metrics);
-        let mut stats = ShardStats { rtp_in: 5, rtp_out: 7, sleeps: 3, ..ShardStats::default() };
+        let mut stats = ShardStats { rtp_in: 5, rtp_out: 7, messages_out: 6, sleeps: 3, ..ShardStats::default() };
         stats.drops.add(DropReason::RtpPaused);
         stats.latency.observe(30.0);
         stats.residence.observe(Duration::from_micros(700));
@@ -349,6 +349,7 @@ mod tests {
             "voice_latency_ms_bucket{le=\"+Inf\"} 2",
             "voice_latency_ms_count 2",
             "voice_dropped_packets_total{shard=\"0\",reason=\"rtp_paused\"} 1",
+            "voice_shard_send_messages_total{shard=\"0\"} 6",
             "voice_shard_sleeps_total{shard=\"0\"} 3",
             "voice_shard_residence_seconds_bucket{le=\"0.0005\",shard=\"0\"} 0",
             "voice_shard_residence_seconds_bucket{le=\"0.00075\",shard=\"0\"} 1",

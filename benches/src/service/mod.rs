@@ -246,7 +246,7 @@ impl Programs {
         Ok(Self { service: folder.join("voice-service"), load: folder.join("voice-load"), limit: folder.join("limit") })
     }
 
-    /// Starts the load tool with a crowd of which nobody is silent: who does not speak has no microphone.
+    /// Starts the load tool with a crowd in which nobody sends comfort noise.
     fn load(&self, service: &Service, crowd: Crowd, join_rate: u32, duration: Duration) -> Result<Child, ServiceError> {
         let Crowd { rooms, members, speakers, microphones, cameras } = crowd;
         ChildCommand::new(&self.load)

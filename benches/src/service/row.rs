@@ -72,7 +72,7 @@ impl Row {
             Self::Memory => "voice, 100 rooms of 10, all with microphones, 1 speaks",
             Self::VoiceSaturated => "saturated, 100 rooms of 10, 7 speak",
             Self::RoomSaturated => "saturated, one room of 300, 30 speak",
-            Self::VideoSaturated => "video, 22 rooms of 10, ten cameras each",
+            Self::VideoSaturated => "saturated, 22 rooms of 10, ten cameras each",
         }
     }
 
@@ -99,7 +99,7 @@ impl Row {
         (self == Self::Joins).then_some(Crowd::voice(100, 10, 0))
     }
 
-    /// Whether the shard never waits, so that its limit never does either.
+    /// Whether the shard hardly ever waits, so that its limit never does.
     pub fn is_saturated(self) -> bool {
         matches!(self, Self::VoiceSaturated | Self::RoomSaturated | Self::VideoSaturated)
     }

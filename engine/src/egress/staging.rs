@@ -1,6 +1,6 @@
 //! Lists of staged copies, one a destination, in one preallocated array.
 
-/// Copies of one turn. A full batch to 512 receivers; where a batch means more, the shard sends in between.
+/// Copies of one turn. Eight turns as long as they should be; where a batch means more, the shard sends in between.
 pub const STAGED_MAX: usize = 32_768;
 
 const END: u32 = u32::MAX;
@@ -20,7 +20,7 @@ struct Entry<C> {
     next: u32,
 }
 
-/// A destination's list; kept with the destination, empty between turns.
+/// A destination's list, empty between turns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Queue {
     first: u32,

@@ -199,13 +199,13 @@ impl<T, P> Consumer<T, P> {
         self.paused.is_empty()
     }
 
-    /// Adds a reason not to flow.
+    /// Adds a reason not to flow; its producer's [`super::Subscription`] is to be told.
     pub fn pause(&mut self, reason: PauseReason) {
         self.paused = self.paused.with(reason);
     }
 
     /// Takes a reason away, and says whether it flows again: the next copy follows the last one, and of pictures it is the
-    /// first of a key frame.
+    /// first of a key frame. Its producer's [`super::Subscription`] is to be told.
     pub fn resume(&mut self, reason: PauseReason) -> bool {
         let was_flowing = self.is_flowing();
         self.paused = self.paused.without(reason);
@@ -232,11 +232,11 @@ impl<T, P> Consumer<T, P> {
         self.codec(payload_type).is_some()
     }
 
-    /// Whether it gets a copy of `incoming`, whose producer's consumers are to get the encoding `target`. Of pictures it gets
+    /// Whether one of pictures gets a copy of `incoming`, whose producer's consumers are to get the encoding `target`: it gets
     /// one run after another, each from the first packet of a key frame on.
     pub fn admits(&mut self, incoming: &Incoming, target: usize) -> bool {
         let arrival = incoming.arrival;
-        if self.kind == MediaKind::Audio || self.forwarded == Some(arrival.id) {
+        if self.forwarded == Some(arrival.id) {
             return true;
         }
         let goes_on = self.forwarded.is_some_and(|run| run.run == arrival.id.run);

@@ -70,7 +70,7 @@ impl Encoding {
 }
 
 /// What staging a copy needs to know of a consumer, side by side with the others of its producer: their own state is
-/// scattered, and is not touched before the copy is written.
+/// scattered, and that of sound is not touched before the copy is written.
 #[derive(Clone, Copy, Debug)]
 pub struct Subscription<T, C> {
     /// The consumer.

@@ -294,8 +294,8 @@ enum Freshness {
 /// The last [`TRANSACTIONS_MAX`] transaction ids with the address that each was used from.
 #[derive(Default)]
 struct TransactionRing {
-    /// Of the address a hash, keyed at random: each transport has such a ring, and it is a third as large for it. Of four
-    /// thousand million who repeat another's check one is taken for him, and answered.
+    /// Of the address a hash, keyed at random: each transport has such a ring, and it is a third as large for it. Who repeats
+    /// another's check from one address in 2^32 is taken for him, and answered.
     entries: Vec<(TransactionId, u32)>,
     next: usize,
     hasher: ahash::RandomState,

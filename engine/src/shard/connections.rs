@@ -15,9 +15,9 @@ use crate::security::dtls::{DtlsRequest, DtlsResponse};
 use crate::transport::DtlsStep;
 use crate::wire::stun::{ANSWER_LEN_MAX, BindingRequest};
 
-/// Requests to the handshakes that wait before a peer's datagram is refused. A turn makes a batch of them at most and they
-/// are taken after each, so only a handshake thread that is stuck lets it come to this.
-pub(super) const HANDSHAKE_REQUESTS_MAX: usize = BATCH_MAX;
+/// Requests to the handshakes that wait before a peer's datagram is refused. A turn makes a batch of them at most, and
+/// beginnings besides, and they are taken after each, so only a handshake thread that is stuck lets it come to this.
+pub(super) const HANDSHAKE_REQUESTS_MAX: usize = 2 * BATCH_MAX;
 
 impl Shard {
     /// Takes what the handshakes said.

@@ -6,9 +6,9 @@
 //! [`Shard::poll_dtls`] until `None` → [`Shard::poll_event`] as long as there is room for events → sleep until
 //! [`Shard::poll_timeout`] at the latest.
 //!
-//! A media packet's way is `take_input` → `on_datagram` → `on_rtp`, which opens it, and `on_media`, which reads it; when the
-//! whole batch is read, `stage` for each packet, which stages a copy for each consumer; and then `assemble`, which writes
-//! and protects the copies destination by destination. Nothing on that way allocates, locks, reads a clock or logs.
+//! A media packet's way is `take_input` → `on_datagram` → `on_rtp`, which opens it, and `on_media`, which reads it;
+//! `stage_picture`, or `stage_sounds` when the whole batch is read, stages a copy for each consumer; and then `assemble`
+//! writes and protects the copies destination by destination. Nothing on that way allocates, locks, reads a clock or logs.
 
 mod commands;
 mod connections;
@@ -72,6 +72,8 @@ pub struct SendOutcome {
     pub datagrams_buffer_full: u64,
     /// Datagrams that the kernel refused for another reason.
     pub datagrams_failed: u64,
+    /// Whether messages cannot be cut into datagrams, now and ever after, so that equal lengths serve nothing.
+    pub is_uncut: bool,
 }
 
 /// Peers that one [`Shard::handle_timeout`] looks after, so that reports never hold media up for long; the rest are due at
@@ -79,15 +81,17 @@ pub struct SendOutcome {
 const TIMEOUTS_PER_TURN: usize = 32;
 
 /// Copies that a turn should make at most: at three microseconds each commands, handshakes and timers wait a dozen
-/// milliseconds for it. What it takes from the socket follows from how many listeners a packet had in the turn before.
+/// milliseconds for it. What it takes from the socket follows from how many listeners a packet had before.
 const COPIES_PER_TURN: usize = 4096;
 
 /// Destinations whose state is read at once, before the first of them has its copies made. In a shard full of rooms little of
-/// it is in the cache, and the processor waits for many lines as long as for one.
+/// it is in the cache, and the processor waits for many lines as long as for one: it has two dozen under way, which is
+/// what some eight destinations need.
 const WARMED_TOGETHER: usize = 8;
 
-/// Datagrams that a turn takes at the least where each has so many listeners.
-const INPUT_MIN: usize = 16;
+/// Datagrams that a turn takes at the least, so that its other steps do not cost more than they. A room of a thousand gets as
+/// many as it should; only one of several thousand makes longer turns.
+const INPUT_MIN: usize = 4;
 
 /// A shard.
 pub struct Shard {
@@ -97,17 +101,21 @@ pub struct Shard {
     input: InputBatch,
     /// The next datagram of the input to be taken.
     input_next: usize,
-    /// Opened packets of the input that have copies to come.
+    /// Opened and read packets of the input.
     incoming: Vec<Incoming>,
-    /// Those of them that are not staged yet, in the order in which they will be.
+    /// Those of sound that are not staged yet.
     waiting: Vec<Waiting>,
+    /// Copies that they mean at most.
+    waiting_copies: usize,
     /// Counts the times that all waiting ones were staged.
     passes: u64,
-    /// Copies staged in this turn.
-    staged: usize,
+    /// Packets staged in this turn, and their copies.
+    staged: (usize, usize),
     staging: Staging<PeerKey, ConsumerKey>,
     /// Copies of media.
     output: OutputBatch,
+    /// Whether copies are padded to one length.
+    is_padding: bool,
     /// Everything else: answers to checks, handshakes, reports. It goes out first.
     control: OutputBatch,
     control_is_out: bool,
@@ -138,23 +146,22 @@ struct Opened {
     received_at: Instant,
 }
 
-/// A media packet that waits to be staged.
+/// A packet of sound that waits to be staged.
 struct Waiting {
     rank: Rank,
-    publisher: PeerKey,
     producer: ProducerKey,
-    is_beyond_repair: bool,
     received_at: Instant,
 }
 
-/// The order of staging, and so the order of each listener's copies. Datagrams of one length leave as one message, with a
-/// shorter one at its end; so sounds come one of each stream after another, the longer first. Pictures, whose packets
-/// come in runs of one length, stay as they came.
+/// The order in which sounds are staged, and so the order of each listener's copies: one of each stream after another, the
+/// longer first. Datagrams of one length leave as one message, with a shorter one at its end. Pictures come in runs of one
+/// length and are staged as they come, before the sounds of the batch: whether a listener can go on with a packet must be
+/// known before the next is read.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
-    /// Which of its stream's packets in the batch it is; 0 of a picture.
+    /// Which of its stream's packets in the batch it is.
     round: u32,
-    /// The longer, the less; 0 of a picture.
+    /// The longer, the less.
     shortness: u32,
     /// Its place among the incoming ones.
     place: u32,
@@ -204,10 +211,12 @@ impl Shard {
             input_next: 0,
             incoming: Vec::with_capacity(BATCH_MAX),
             waiting: Vec::with_capacity(BATCH_MAX),
+            waiting_copies: 0,
             passes: 0,
-            staged: 0,
+            staged: (0, 0),
             staging: Staging::with_capacity(TRANSPORTS_MAX),
             output: OutputBatch::new(),
+            is_padding: true,
             control: OutputBatch::new(),
             control_is_out: false,
             handshakes: VecDeque::new(),
@@ -258,10 +267,16 @@ impl Shard {
         }
     }
 
-    /// Empties the input, and says how much the next turn takes.
+    /// Empties the input, and says how much the next turn takes: the less, the more copies a packet had in this one. Small
+    /// rooms between two packets of a large one do not let it take all that of the large one waits.
     fn end_turn(&mut self) {
-        let copies_each = std::mem::take(&mut self.staged) / self.input.len().max(1);
-        self.input.set_limit((COPIES_PER_TURN / copies_each.max(1)).max(INPUT_MIN));
+        let (packets, copies) = std::mem::take(&mut self.staged);
+        if let Some(copies_each) = copies.checked_div(packets) {
+            let limit = (COPIES_PER_TURN / copies_each.max(1)).max(INPUT_MIN);
+            self.input.set_limit(limit.min(2 * self.input.limit()));
+        }
+        // What came for nobody who can be reached has not left.
+        self.arrivals.clear();
         self.input.set_len(0);
         self.input_next = 0;
     }
@@ -273,6 +288,7 @@ impl Shard {
         self.stats.datagrams_out += outcome.datagrams_sent;
         self.stats.drops.add_many(DropReason::SendBufferFull, outcome.datagrams_buffer_full);
         self.stats.drops.add_many(DropReason::SendFailed, outcome.datagrams_failed);
+        self.is_padding &= !outcome.is_uncut;
         if let Some(oldest) = self.arrivals.iter().min() {
             self.residence = now.saturating_duration_since(*oldest);
         }
@@ -288,7 +304,7 @@ impl Shard {
     /// asks to be sent again takes none from the next.
     fn take_input(&mut self, now: Instant) {
         while self.input_next < self.input.len()
-            && self.staging.has_room((self.waiting.len() + 1) * self.objects.largest_fan_out)
+            && self.staging.has_room(self.waiting_copies + self.objects.largest_fan_out)
             && self.control.has_spare_room(RETRANSMISSION_LEN_MAX)
         {
             let slot = self.input_next;
@@ -297,13 +313,7 @@ impl Shard {
                 self.stats.drops.add(reason);
             }
         }
-        self.passes = self.passes.wrapping_add(1);
-        let mut waiting = std::mem::take(&mut self.waiting);
-        waiting.sort_unstable_by_key(|waiting| waiting.rank);
-        for waiting in waiting.drain(..) {
-            self.stage(&waiting);
-        }
-        self.waiting = waiting;
+        self.stage_sounds();
     }
 
     fn on_datagram(&mut self, slot: usize, now: Instant) -> Result<(), DropReason> {
@@ -391,15 +401,14 @@ impl Shard {
                 stream.on_repair(opened.index, received_at)
             }
         };
-        let result = self.on_media(peer_key, producer_key, encoding, &opened, reception);
+        let result = self.on_media(producer_key, encoding, &opened, reception);
         self.wake_for_feedback(peer_key, producer_key, received_at);
         result
     }
 
-    /// Reads a media packet, which then waits to be staged.
+    /// Reads a media packet; a picture's is staged, and a sound's waits for the others of the batch.
     fn on_media(
         &mut self,
-        publisher: PeerKey,
         producer_key: ProducerKey,
         encoding: usize,
         opened: &Opened,
@@ -435,66 +444,80 @@ impl Shard {
             producer.on_key_frame(encoding, index, received_at);
         }
 
+        // BATCH_MAX fits 32 bits.
         let place = self.incoming.len() as u32;
-        let rank = match producer.table().kind {
-            MediaKind::Audio => {
-                let (round, len) = (producer.count_in_pass(self.passes), incoming.content.payload.len());
-                Rank { round, shortness: u32::MAX - len as u32, place }
-            }
-            MediaKind::Video => Rank { round: 0, shortness: 0, place },
-        };
-        let is_beyond_repair = reception.is_beyond_repair;
-        self.waiting.push(Waiting { rank, publisher, producer: producer_key, is_beyond_repair, received_at });
+        let len = incoming.content.payload.len() as u32;
         self.incoming.push(incoming);
+        match producer.table().kind {
+            MediaKind::Audio => {
+                let rank = Rank { round: producer.count_in_pass(self.passes), shortness: u32::MAX - len, place };
+                self.waiting_copies += producer.subscriptions.len();
+                self.waiting.push(Waiting { rank, producer: producer_key, received_at });
+            }
+            MediaKind::Video => self.stage_picture(place, producer_key, reception.is_beyond_repair, received_at),
+        }
         Ok(())
     }
 
-    /// Stages a copy of a packet for each consumer of its producer, and keeps it for those who will miss it.
-    fn stage(&mut self, waiting: &Waiting) {
-        let &Waiting { rank: Rank { place, .. }, publisher, producer: producer_key, is_beyond_repair, received_at } =
-            waiting;
+    /// Stages a copy of each waiting packet for each consumer of its producer.
+    fn stage_sounds(&mut self) {
+        let Objects { queues, producers, .. } = &mut self.objects;
+        self.waiting.sort_unstable_by_key(|waiting| waiting.rank);
+        for Waiting { rank, producer, received_at } in self.waiting.drain(..) {
+            let Some(producer) = producers.get(producer) else { continue };
+            let staged_before = self.staging.len();
+            // It can be begun with at any time, by all who know its codec: that is looked up with the copy.
+            for &Subscription { consumer, transport, is_flowing } in &producer.subscriptions {
+                if let Some(queue) = queues.get_mut(transport).filter(|_| is_flowing) {
+                    self.staging.push(transport, queue, Staged { incoming: rank.place, consumer });
+                }
+            }
+            if self.staging.len() > staged_before {
+                self.arrivals.push(received_at);
+            }
+        }
+        self.waiting_copies = 0;
+        self.passes = self.passes.wrapping_add(1);
+    }
+
+    /// Stages a copy of a packet for each consumer of its producer that can go on with it or begin, and keeps it for those
+    /// who will miss it.
+    fn stage_picture(&mut self, place: u32, producer_key: ProducerKey, is_beyond_repair: bool, received_at: Instant) {
         let Objects { peers, queues, producers, consumers, .. } = &mut self.objects;
         let Some(producer) = producers.get_mut(producer_key) else { return };
         let Some(incoming) = self.incoming.get(place as usize) else { return };
         let (encoding, target) = (incoming.encoding, producer.target());
-        let staged_before = self.staging.len();
         let (mut is_staged, mut is_waited_for) = (false, false);
-        let is_video = producer.table().kind == MediaKind::Video;
-        for &Subscription { consumer, transport, is_flowing } in &producer.subscriptions {
+        for &Subscription { consumer: consumer_key, transport, is_flowing } in &producer.subscriptions {
             let Some(queue) = queues.get_mut(transport).filter(|_| is_flowing) else { continue };
-            // Sound can be begun with at any time, by all who know its codec: its copy tells.
-            if is_video {
-                let Some(consumer) = consumers.get_mut(consumer) else { continue };
-                if !consumer.knows(incoming.content.payload_type) {
-                    consumer.leave_out();
-                    continue;
-                }
-                if !consumer.admits(incoming, target) {
-                    // Whoever cannot be reached is no reason to ask.
-                    let receiver = peers.get(transport).filter(|_| encoding == target);
-                    is_waited_for |= receiver.is_some_and(|receiver| receiver.transport.is_reachable());
-                    continue;
-                }
+            let Some(consumer) = consumers.get_mut(consumer_key) else { continue };
+            if !consumer.knows(incoming.content.payload_type) {
+                consumer.leave_out();
+                continue;
+            }
+            if !consumer.admits(incoming, target) {
+                // Whoever cannot be reached is no reason to ask.
+                let receiver = peers.get(transport).filter(|_| encoding == target);
+                is_waited_for |= receiver.is_some_and(|receiver| receiver.transport.is_reachable());
+                continue;
             }
             is_staged = true;
-            self.staging.push(transport, queue, Staged { incoming: place, consumer });
+            self.staging.push(transport, queue, Staged { incoming: place, consumer: consumer_key });
         }
         let is_kept = is_staged || encoding == target;
         if is_staged {
             self.arrivals.push(received_at);
         }
-        self.staged += self.staging.len() - staged_before;
+        // Somebody could not begin with this packet, be it that the key frame's first is lost or was too late.
+        if is_waited_for || (is_kept && is_beyond_repair) {
+            producer.want_key_frame(encoding);
+        }
         if let Some(store) = producer.store.as_mut().filter(|_| is_kept) {
             let packet = &self.input.filled()[incoming.slot].bytes[..incoming.content.payload.end];
             store.push(incoming.arrival.id, incoming.arrival.index, packet);
-        }
-        if !is_kept && let Some(missing) = producer.stream_mut(encoding).and_then(|stream| stream.missing.as_mut()) {
+        } else if let Some(missing) = producer.stream_mut(encoding).and_then(|stream| stream.missing.as_mut()) {
             // Nobody gets this encoding: what it has lost is not worth the publisher's bandwidth.
             missing.clear();
-        }
-        // Somebody could not begin with this packet, be it that the key frame's first is lost or was too late.
-        if (is_waited_for || (is_kept && is_beyond_repair)) && producer.want_key_frame(encoding) {
-            self.wake_for_feedback(publisher, producer_key, received_at);
         }
     }
 
@@ -535,7 +558,9 @@ impl Shard {
                             let copied = consumer.copy(incoming, packet, &departure, transport_sequence, out);
                             copied.map_or(0, |mut copied| {
                                 self.stats.rtp_out += 1;
-                                copied.pad(out, padding_len(copied.len, payload_len, joined_len, followers));
+                                if self.is_padding {
+                                    copied.pad(out, padding_len(copied.len, payload_len, joined_len, followers));
+                                }
                                 sender.protect_rtp(out, copied.header_len, copied.len, copied.ssrc, copied.index)
                             })
                         });
@@ -548,6 +573,8 @@ impl Shard {
             }
             self.staging.finish_destination();
         }
+        self.staged.0 += self.incoming.len();
+        self.staged.1 += self.staging.len();
         self.staging.clear();
         self.incoming.clear();
     }

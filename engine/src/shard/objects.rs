@@ -239,7 +239,9 @@ impl Objects {
         }
         if let Some(producer) = self.producers.get_mut(consumer.producer) {
             let place = producer.subscriptions.iter().position(|subscription| subscription.consumer == key);
-            place.map(|place| producer.subscriptions.swap_remove(place));
+            if let Some(place) = place {
+                producer.subscriptions.swap_remove(place);
+            }
         }
     }
 

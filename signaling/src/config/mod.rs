@@ -23,10 +23,11 @@ pub const PORT_DEFAULT: u16 = 3003;
 /// The UDP ports of media.
 pub const RTC_PORTS_DEFAULT: RangeInclusive<u16> = 40_000..=49_999;
 
-/// Microseconds that packets may gather at most: a voice's frame, so that no listener has two of one voice at once.
+/// Microseconds that packets may gather at most: the frame of a voice. With more, a listener would get two frames of each
+/// voice at once.
 pub const GATHER_MAX_US: u32 = 20_000;
 
-/// WebSockets at one time: four times the thousand that are promised, at about 20 KB each.
+/// WebSockets at one time: four times the thousand that are promised, at about 40 kB each with all that a participant is.
 pub const CONNECTIONS_MAX_DEFAULT: usize = 4096;
 
 /// The most WebSockets that can be asked for: more than a process has descriptors for.

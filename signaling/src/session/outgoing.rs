@@ -41,7 +41,7 @@ pub struct Outgoing {
 
 /// The end that gives messages out.
 pub struct Outlet {
-    /// Boxed: the channel has places for 64 at the least, and of a thousand connections few have one to send.
+    /// Boxed: the channel has places for 32 at the least, and of a thousand connections few have one to send.
     items: mpsc::Receiver<Box<Item>>,
     shared: Arc<Shared>,
 }

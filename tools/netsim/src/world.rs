@@ -369,6 +369,7 @@ impl World {
         while let Some(output) = self.shard.poll_output(now) {
             let mut outcome = SendOutcome { calls: 1, ..SendOutcome::default() };
             for message in output.messages() {
+                outcome.messages_sent += 1;
                 assert_eq!(message.source, SHARD_ADDRESS, "an answer goes from the address that was spoken to");
                 for datagram in message.datagrams() {
                     self.network.send(now, Way::FromShard(message.destination), datagram, None);

@@ -1,7 +1,7 @@
 //! The UDP socket of a shard: the kernel's side of the input and output batches.
 //!
-//! One socket serves all peers of a shard. [`UdpSocket::receive`] and [`UdpSocket::send`] each make one system call, wait for
-//! nothing and allocate nothing. Waiting for readiness is the event loop's.
+//! One socket serves all peers of a shard. [`UdpSocket::receive`] and [`UdpSocket::send`] make one system call, or a few where
+//! there is more than one can carry; they wait for nothing and allocate nothing. Waiting for readiness is the event loop's.
 
 #![allow(unsafe_code)]
 

@@ -77,6 +77,7 @@ impl Sender {
             }
         }
         self.flush(socket, &mut outcome);
+        outcome.is_uncut = !self.is_segmenting;
         outcome
     }
 

@@ -36,11 +36,11 @@ use transport::{CHECK_INTERVAL, LaneTransport, REPORT_INTERVAL};
 
 /// Between two looks at timers: a twentieth of a voice packet's time, and a thousand wakes a second.
 const LOOK_INTERVAL: Duration = Duration::from_millis(1);
-/// Looks in which every socket is read once. A stream of voice has mostly one packet for each reading, so that few are
+/// Looks in which every socket is read once. Who hears two voices or more has a packet for most readings, so that few are
 /// in vain; what is to be answered is at most so late, as on a way of 8 ms more.
 const LOOKS_PER_ROUND: usize = 8;
-/// Packets read of one socket in a row, so that a flood of arrivals does not keep packets from being sent.
-const READS_MAX: usize = 64;
+/// Packets read in one look, so that a flood of arrivals does not keep packets from being sent.
+const READS_MAX: usize = 2048;
 /// Between two updates of the gauge.
 const GAUGE_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -305,14 +305,15 @@ impl Runner {
             self.next_slot = 0;
         }
         let end = self.slots.len().min(self.next_slot + count);
-        for transport in self.slots[self.next_slot..end].iter_mut().flatten() {
-            for _ in 0..READS_MAX {
-                if !transport.receive(&mut self.reader, &mut self.outcome) {
-                    break;
+        let mut reads = 0;
+        while self.next_slot < end && reads < READS_MAX {
+            if let Some(transport) = &mut self.slots[self.next_slot] {
+                while reads < READS_MAX && transport.receive(&mut self.reader, &mut self.outcome) {
+                    reads += 1;
                 }
             }
+            self.next_slot += 1;
         }
-        self.next_slot = end;
     }
 
     fn begin_measured(&mut self) {
