@@ -631,7 +631,7 @@ fn an_address_that_its_peer_has_left_is_free_for_another_and_no_sooner() {
 fn requests_that_a_stuck_handshake_thread_leaves_stay_few() {
     let mut world = World::new(16, Conditions::GOOD);
     let router = world.add_router();
-    let links: Vec<_> = (0..8).map(|_| world.add_link(router)).collect();
+    let links: Vec<_> = (0..12).map(|_| world.add_link(router)).collect();
     let local = std::net::IpAddr::from([203, 0, 113, 1]);
     // One record with one byte of a certificate.
     let piece = [22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 13, 11, 0, 0, 9, 0, 2, 0, 0, 0, 0, 0, 1, 7];

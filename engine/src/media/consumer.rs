@@ -1,5 +1,6 @@
 //! A stream that a participant receives: its own copy of each of a producer's packets.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use shard_protocol::command::{PauseReason, PauseReasons};
@@ -131,7 +132,7 @@ pub struct Consumer<T, P> {
     codec: Option<CodecMapping>,
     codecs: Box<[CodecMapping]>,
     ids: HeaderExtensionIds,
-    cname: Box<str>,
+    cname: Arc<str>,
     paused: PauseReasons,
     rewriter: Rewriter,
     /// The run of pictures that it gets, from the key frame on that began it; `None` while it waits for one.
@@ -151,12 +152,15 @@ struct Sent {
 }
 
 impl<T, P> Consumer<T, P> {
-    /// Makes a consumer that begins with `first_index` and `first_timestamp`. The table has at least one codec.
+    /// Makes a consumer that begins with `first_index` and `first_timestamp`. The table has at least one codec; its canonical
+    /// name is `cname`, which all consumers of a producer share.
+    #[expect(clippy::too_many_arguments, reason = "what it is called, whose it is, its parameters and its first numbers")]
     pub fn new(
         id: ConsumerId,
         transport: T,
         producer: P,
         table: ConsumerTable,
+        cname: Arc<str>,
         paused: PauseReasons,
         first_index: PacketIndex,
         first_timestamp: Timestamp,
@@ -173,7 +177,7 @@ impl<T, P> Consumer<T, P> {
             codec: None,
             codecs: table.codecs.into_boxed_slice(),
             ids: table.header_extensions,
-            cname: table.cname.into_boxed_str(),
+            cname,
             paused,
             rewriter: if table.rtx_ssrc.is_some() { rewriter.with_past() } else { rewriter },
             forwarded: None,
@@ -425,7 +429,7 @@ impl<T, P> Consumer<T, P> {
     }
 
     /// The canonical name for source descriptions.
-    pub fn cname(&self) -> &str {
+    pub fn cname(&self) -> &Arc<str> {
         &self.cname
     }
 }
@@ -457,7 +461,8 @@ mod tests {
             header_extensions,
             cname: "cname".into(),
         };
-        Consumer::new(ConsumerId(1), (), (), table, PauseReasons::NONE, PacketIndex(10), Timestamp(1000))
+        let cname = Arc::from("cname");
+        Consumer::new(ConsumerId(1), (), (), table, cname, PauseReasons::NONE, PacketIndex(10), Timestamp(1000))
     }
 
     /// A packet of a publisher with an audio level, and how it was parsed.

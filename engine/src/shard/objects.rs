@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::Arc;
 
 use shard_protocol::CommandError;
 use shard_protocol::command::{PauseReason, PauseReasons};
@@ -155,11 +156,14 @@ impl Objects {
         if !ssrcs.into_iter().flatten().all(|ssrc| peer.is_fresh(ssrc)) || table.rtx_ssrc == Some(table.ssrc) {
             return Err(CommandError::DuplicateSsrc);
         }
+        let before = producer.subscriptions.last().and_then(|subscription| self.consumers.get(subscription.consumer));
+        let known = before.map(Consumer::cname).filter(|known| ***known == *table.cname);
+        let cname = known.map_or_else(|| Arc::from(table.cname.as_str()), Arc::clone);
         let key = self.consumers.insert_with_key(|key| {
             peer.add_consumer(table.ssrc, table.rtx_ssrc, key);
             let is_flowing = paused.is_empty();
             producer.subscriptions.push(Subscription { consumer: key, transport: peer_key, is_flowing });
-            Consumer::new(id, peer_key, producer_key, table, paused, first_index, first_timestamp)
+            Consumer::new(id, peer_key, producer_key, table, cname, paused, first_index, first_timestamp)
         });
         self.largest_fan_out = self.largest_fan_out.max(producer.subscriptions.len());
         self.consumer_keys.insert(id, key);

@@ -8,6 +8,7 @@ mod call;
 mod checks;
 mod flood;
 mod handshakes;
+mod joins;
 mod leaks;
 mod noise;
 mod packet;

@@ -141,7 +141,8 @@ fn a_run_for_one_destination_arrives_cut_at_the_right_lengths() {
             }
             let outcome = socket.send(&batch);
             let messages_sent = if is_segmenting { 2 } else { 6 };
-            let expected = SendOutcome { calls: 1, messages_sent, datagrams_sent: 6, ..SendOutcome::default() };
+            let is_uncut = !is_segmenting;
+            let expected = SendOutcome { calls: 1, messages_sent, datagrams_sent: 6, is_uncut, ..SendOutcome::default() };
             assert_eq!(outcome, expected);
             for (number, len) in lens {
                 assert_eq!(received_by(&peer).0, vec![number; len]);
@@ -224,7 +225,8 @@ fn a_batch_of_single_datagrams_goes_in_several_calls() {
         }
     }
     let outcome = socket.send(&batch);
-    assert_eq!(outcome, SendOutcome { calls: 2, messages_sent: 500, datagrams_sent: 500, ..SendOutcome::default() });
+    let sent = SendOutcome { calls: 2, messages_sent: 500, datagrams_sent: 500, ..SendOutcome::default() };
+    assert_eq!(outcome, SendOutcome { is_uncut: true, ..sent });
     for peer in &peers {
         for number in 0..50 {
             assert_eq!(received_by(peer).0, [number; 60]);

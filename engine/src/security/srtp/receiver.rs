@@ -110,6 +110,7 @@ impl SrtpReceiver {
         let mut stream = RtcpStream { ssrc, window: ReplayWindow::default(), heard_at };
         stream.window.accept(index);
         if self.rtcp_streams.len() < RTCP_STREAMS_MAX {
+            self.rtcp_streams.reserve_exact(1);
             self.rtcp_streams.push(stream);
         } else if let Some(oldest) = self.rtcp_streams.iter_mut().min_by_key(|stream| stream.heard_at) {
             *oldest = stream;
