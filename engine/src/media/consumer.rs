@@ -154,7 +154,10 @@ struct Sent {
 impl<T, P> Consumer<T, P> {
     /// Makes a consumer that begins with `first_index` and `first_timestamp`. The table has at least one codec; its canonical
     /// name is `cname`, which all consumers of a producer share.
-    #[expect(clippy::too_many_arguments, reason = "what it is called, whose it is, its parameters and its first numbers")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what it is called, whose it is, its parameters and its first numbers"
+    )]
     pub fn new(
         id: ConsumerId,
         transport: T,

@@ -142,7 +142,8 @@ fn a_run_for_one_destination_arrives_cut_at_the_right_lengths() {
             let outcome = socket.send(&batch);
             let messages_sent = if is_segmenting { 2 } else { 6 };
             let is_uncut = !is_segmenting;
-            let expected = SendOutcome { calls: 1, messages_sent, datagrams_sent: 6, is_uncut, ..SendOutcome::default() };
+            let expected =
+                SendOutcome { calls: 1, messages_sent, datagrams_sent: 6, is_uncut, ..SendOutcome::default() };
             assert_eq!(outcome, expected);
             for (number, len) in lens {
                 assert_eq!(received_by(&peer).0, vec![number; len]);
