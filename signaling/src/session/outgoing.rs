@@ -3,10 +3,10 @@
 //! The rooms push and never wait; the connection's own task takes out and writes. A connection that does not keep up is
 //! closed: with media going on, an old `newProducer` is of no use to anybody, and memory is not for clients to choose.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 
 use crate::wire::{CloseReason, Frame};
 
@@ -25,58 +25,74 @@ pub enum Item {
     Push(Frame),
 }
 
+impl Item {
+    fn frame_len(&self) -> usize {
+        let (Self::Answer(frame) | Self::Push(frame)) = self;
+        frame.len()
+    }
+}
+
+#[derive(Default)]
+struct Waiting {
+    /// Has no places while it is empty: of a thousand connections few have a message to send.
+    items: VecDeque<Item>,
+    bytes: usize,
+    close: Option<CloseReason>,
+}
+
 #[derive(Default)]
 struct Shared {
-    waiting_bytes: AtomicUsize,
-    close: OnceLock<CloseReason>,
-    closed: Notify,
+    waiting: Mutex<Waiting>,
+    /// Wakes the one who takes out.
+    changed: Notify,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The end that takes messages in.
 #[derive(Clone)]
-pub struct Outgoing {
-    items: mpsc::Sender<Box<Item>>,
-    shared: Arc<Shared>,
-}
+pub struct Outgoing(Arc<Shared>);
 
 /// The end that gives messages out.
-pub struct Outlet {
-    /// Boxed: the channel has places for 32 at the least, and of a thousand connections few have one to send.
-    items: mpsc::Receiver<Box<Item>>,
-    shared: Arc<Shared>,
-}
+pub struct Outlet(Arc<Shared>);
 
 /// Makes the queue of one connection.
 pub fn queue() -> (Outgoing, Outlet) {
-    let (sender, receiver) = mpsc::channel(MESSAGES_MAX);
     let shared = Arc::new(Shared::default());
-    (Outgoing { items: sender, shared: Arc::clone(&shared) }, Outlet { items: receiver, shared })
+    (Outgoing(Arc::clone(&shared)), Outlet(shared))
 }
 
 impl Outgoing {
     /// Adds a message; where there is no room for it, the connection is closed as too slow.
     pub fn push(&self, item: Item) {
-        if self.is_closed() {
+        let mut waiting = self.0.lock();
+        if waiting.close.is_some() {
             return;
         }
-        let (Item::Answer(frame) | Item::Push(frame)) = &item;
-        let frame_len = frame.len();
-        let waiting_bytes = self.shared.waiting_bytes.fetch_add(frame_len, Ordering::Relaxed) + frame_len;
-        if waiting_bytes > BYTES_MAX || self.items.try_send(Box::new(item)).is_err() {
-            self.close(CloseReason::SlowReader);
+        let bytes = waiting.bytes + item.frame_len();
+        if bytes > BYTES_MAX || waiting.items.len() == MESSAGES_MAX {
+            waiting.close = Some(CloseReason::SlowReader);
+        } else {
+            waiting.bytes = bytes;
+            waiting.items.push_back(item);
         }
+        drop(waiting);
+        self.0.changed.notify_one();
     }
 
     /// Closes the connection; the first reason stands.
     pub fn close(&self, reason: CloseReason) {
-        if self.shared.close.set(reason).is_ok() {
-            self.shared.closed.notify_one();
-        }
+        self.0.lock().close.get_or_insert(reason);
+        self.0.changed.notify_one();
     }
 
     /// Whether the connection is to be closed.
     pub fn is_closed(&self) -> bool {
-        self.shared.close.get().is_some()
+        self.0.lock().close.is_some()
     }
 }
 
@@ -86,45 +102,41 @@ impl Outlet {
     /// # Errors
     /// The reason, once the connection is to be closed; messages may be waiting still.
     pub async fn next(&mut self) -> Result<Item, CloseReason> {
-        let item = tokio::select! {
-            biased;
-            reason = closed(&self.shared) => return Err(reason),
-            item = self.items.recv() => item,
-        };
-        // The queue's other end lives as long as the connection; without it there is nobody to write for.
-        self.count_out(item).ok_or(CloseReason::GoingAway)
+        loop {
+            if let Some(reason) = self.close_reason() {
+                return Err(reason);
+            }
+            if let Some(item) = self.try_next() {
+                return Ok(item);
+            }
+            self.0.changed.notified().await;
+        }
     }
 
     /// Takes the next message if there is one.
     pub fn try_next(&mut self) -> Option<Item> {
-        let item = self.items.try_recv().ok();
-        self.count_out(item)
+        let mut waiting = self.0.lock();
+        let item = waiting.items.pop_front()?;
+        waiting.bytes -= item.frame_len();
+        if waiting.items.is_empty() {
+            waiting.items = VecDeque::new();
+        }
+        Some(item)
     }
 
     /// Waits until the connection is to be closed.
     pub async fn closed(&self) -> CloseReason {
-        closed(&self.shared).await
+        loop {
+            if let Some(reason) = self.close_reason() {
+                return reason;
+            }
+            self.0.changed.notified().await;
+        }
     }
 
     /// Why the connection is to be closed, if it is.
     pub fn close_reason(&self) -> Option<CloseReason> {
-        self.shared.close.get().copied()
-    }
-
-    fn count_out(&self, item: Option<Box<Item>>) -> Option<Item> {
-        let item = *item?;
-        let (Item::Answer(frame) | Item::Push(frame)) = &item;
-        self.shared.waiting_bytes.fetch_sub(frame.len(), Ordering::Relaxed);
-        Some(item)
-    }
-}
-
-async fn closed(shared: &Shared) -> CloseReason {
-    loop {
-        if let Some(&reason) = shared.close.get() {
-            return reason;
-        }
-        shared.closed.notified().await;
+        self.0.lock().close
     }
 }
 
