@@ -2,8 +2,8 @@
 //!
 //! A turn has a fixed order and every step is bounded: commands → datagrams → handshakes → timers → transmits → requests to
 //! the handshakes → events. After it the loop sleeps. Sleeping is the budget: a sleep and a wake cost as much as a dozen
-//! forwarded packets. So the loop wakes for the first datagram after a quiet time, but under a stream it looks once in an
-//! interval and takes what has gathered; and when nothing happens nothing wakes it but a deadline.
+//! forwarded packets. So the loop wakes for the first datagram after a quiet time, but under a stream it lets datagrams
+//! [gather](super::gather); and when nothing happens nothing wakes it but a deadline.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -17,21 +17,12 @@ use shard_protocol::stats::DropReason;
 
 use super::clock;
 use super::dtls::{DtlsPort, RequestRefused};
+use super::gather::Gather;
 use super::mailbox::{Mailbox, NextCommand};
 use super::readiness::wait_readable;
 use super::socket::UdpSocket;
 use crate::security::dtls::{DtlsRequest, DtlsResponse};
 use crate::shard::Shard;
-
-/// From one look at the socket to the next under a stream at the most, so that datagrams gather. Sleeping as long after each
-/// turn was measured at 10 000 and 30 000 datagrams a second, in per cent of a core: 7.1 and 8.2 with 250 µs, 5.9 and 7.7 with
-/// 500 µs, 2.5 and 4.4 with 1 ms, 27 and 51 without. From look to look it is a little more, and what waits, waits half as
-/// long: the longer the turn, the shorter the sleep behind it, and a shard that has no time left never sleeps.
-pub const GATHER_DEFAULT: Duration = Duration::from_millis(1);
-
-/// How much a turn shortens the sleep behind it, in its own length: once for the time that it took, and once because what
-/// gathers next waits for the end of as long a turn, and the sleep saves the less the more there is to do.
-const TURN_WEIGHT: u32 = 2;
 
 /// Deadlines closer than this are kept together: none of a report's or a handshake's is in such a hurry.
 const DEADLINE_INTERVAL: Duration = Duration::from_millis(1);
@@ -62,16 +53,19 @@ pub(super) struct EventLoop {
     dtls: DtlsPort,
     /// A request that the handshake thread had no room for and that must not be lost.
     dtls_waiting: Option<DtlsRequest>,
-    gather: Duration,
+    gather: Gather,
     notify: Box<dyn Fn()>,
-    /// Whether the last wake followed the one before within the interval.
+    /// Whether datagrams gather, or the last wake followed the one before within the interval.
     is_streaming: bool,
     last_wake: Instant,
+    /// How long the loop slept before that.
+    last_slept: Duration,
     is_signaling_gone: bool,
 }
 
 impl EventLoop {
-    /// Brings the parts together. Under a stream datagrams `gather` so long; `notify` tells signaling that there are events.
+    /// Brings the parts together. Under a stream datagrams `gather` so long at most; `notify` tells signaling that there are
+    /// events.
     pub(super) fn new(
         shard: Shard,
         socket: UdpSocket,
@@ -87,10 +81,11 @@ impl EventLoop {
             mailbox,
             dtls,
             dtls_waiting: None,
-            gather,
+            gather: Gather::new(gather),
             notify,
             is_streaming: false,
             last_wake: now,
+            last_slept: Duration::ZERO,
             is_signaling_gone: false,
         }
     }
@@ -199,26 +194,28 @@ impl EventLoop {
         }
     }
 
-    /// Sleeps until there is something to do, or under a stream for the rest of the interval. Either way the whole thread
-    /// sleeps: the executor has no other task.
+    /// Sleeps until there is something to do, or under a stream while datagrams gather. Either way the whole thread sleeps: the
+    /// executor has no other task.
     fn sleep(&mut self, turn: Turn) {
-        if self.is_streaming && turn.taken > 0 {
-            let worked = self.last_wake.elapsed();
-            let rest = self.gather.saturating_sub(TURN_WEIGHT * worked);
-            self.shard.stats_mut().sleeps += u64::from(!rest.is_zero());
-            thread::sleep(rest);
-            self.last_wake = Instant::now();
-            return;
-        }
+        let asleep = Instant::now();
+        let worked = asleep.duration_since(self.last_wake);
+        self.gather.count(self.last_slept, worked);
+        let is_gathering = self.is_streaming && turn.taken > 0;
+        let rest = if is_gathering { self.gather.rest(worked) } else { Duration::ZERO };
         self.shard.stats_mut().sleeps += 1;
-        let timeout = self.deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let [_, has_rung] = wait_readable([self.socket.as_fd(), self.mailbox.bell().as_fd()], timeout);
-        if has_rung {
-            self.mailbox.bell().drain();
+        if rest.is_zero() {
+            let timeout = self.deadline().map(|deadline| deadline.saturating_duration_since(asleep));
+            let [_, has_rung] = wait_readable([self.socket.as_fd(), self.mailbox.bell().as_fd()], timeout);
+            if has_rung {
+                self.mailbox.bell().drain();
+            }
+        } else {
+            thread::sleep(rest);
         }
-        let now = Instant::now();
-        self.is_streaming = now.duration_since(self.last_wake) < self.gather;
-        self.last_wake = now;
+        let awake = Instant::now();
+        self.last_slept = awake.duration_since(asleep);
+        self.is_streaming = !rest.is_zero() || self.gather.is_streaming(worked + self.last_slept);
+        self.last_wake = awake;
     }
 
     /// When the loop has to look at the latest.

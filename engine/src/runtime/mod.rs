@@ -10,6 +10,7 @@
 mod clock;
 pub mod dtls;
 mod event_loop;
+mod gather;
 pub mod host;
 pub mod mailbox;
 mod readiness;
@@ -25,7 +26,7 @@ use shard_protocol::ids::ShardIndex;
 use shard_protocol::tables::Fingerprint;
 
 use self::dtls::{DtlsStartError, DtlsThread, DtlsWaker};
-pub use self::event_loop::GATHER_DEFAULT;
+pub use self::gather::GATHER_DEFAULT;
 use self::host::HostPlan;
 use self::mailbox::Bell;
 pub use self::mailbox::{Notify, SendRefused, ShardHandle, ShardLost};
@@ -98,7 +99,8 @@ impl ShardThreads {
 }
 
 /// Starts the shards of `plan` and returns once each is bound and ready. Under a stream each lets datagrams gather for
-/// [`GATHER_DEFAULT`] or another time `gather`. `notify` tells, on a shard's thread, that the shard has events or is gone.
+/// [`GATHER_DEFAULT`] or another time `gather` at most. `notify` tells, on a shard's thread, that the shard has events or is
+/// gone.
 ///
 /// # Errors
 /// Something could not be had; everything that was started is ended again.

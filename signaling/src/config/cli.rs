@@ -99,7 +99,8 @@ pub struct ServeArgs {
     pub max_incoming_bitrate: Option<u32>,
 
     /// How long packets gather in a shard once they come closer together than that, in microseconds [default: 1000]. Longer
-    /// costs less CPU for a packet and adds as much latency; 0 wakes it for each.
+    /// costs less CPU for a packet and adds as much latency; 0 wakes it for each. The busier it is the less they gather, and
+    /// from half a core on not at all.
     #[arg(long, value_name = "MICROSECONDS", env = "GATHER_US", value_parser = read_gather)]
     pub gather_us: Option<u32>,
 

@@ -78,7 +78,7 @@ pub struct Config {
     pub listen_ip: Option<IpAddr>,
     /// Addresses that clients are told; those of the host where there is none.
     pub public_ips: Vec<IpAddr>,
-    /// How long a shard under load lets packets gather.
+    /// How long a shard under load lets packets gather at most.
     pub gather: Duration,
     /// The UDP ports of media.
     pub rtc_ports: RangeInclusive<u16>,
