@@ -315,3 +315,41 @@ fn a_loss_that_a_key_frame_has_made_up_for_asks_for_no_other() {
         assert_eq!(scene.key_frames_asked(since), 1, "seed {seed}");
     }
 }
+
+#[test]
+fn frames_that_come_in_one_turn_are_taken_one_after_the_other() {
+    for format in FORMATS {
+        let mut scene = Scene::new(11, FAR, PublisherSetup::camera(format), 1);
+        // Two frames a turn at the least, so that the one that nobody can begin with comes together with the key frame.
+        scene.world.set_gather(2 * FRAME);
+        scene.run_for(3 * SECOND);
+        for _ in 0..5 {
+            let joined_at = scene.now();
+            let viewer = scene.join();
+            scene.run_for(3 * SECOND);
+            assert_eq!(scene.key_frames_asked(joined_at), 1, "{format:?}");
+            let decoded = scene.decoded_since(viewer, joined_at);
+            assert!(decoded[0].label.is_key && decoded.len() >= 80, "{format:?}: {} frames", decoded.len());
+        }
+        for verdict in scene.judge_all(SLACK + 2 * FRAME) {
+            assert_eq!((verdict.breaks.len(), verdict.missing), (0, 0), "{format:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_lost_of_frames_that_come_in_one_turn_is_asked_for() {
+    let mut scene = Scene::new(12, FAR, PublisherSetup::simulcast(PayloadFormat::Vp8), 2);
+    scene.world.set_gather(2 * FRAME);
+    scene.run_for(3 * SECOND);
+    // It begins with the encoding that came first and changes to the highest.
+    let breaks = scene.judge_all(SLACK + 2 * FRAME).into_iter().map(|verdict| verdict.breaks.len()).max();
+    scene.world.set_line(scene.speaker, Conditions { loss: 0.02, ..FAR }, FAR);
+    scene.run_for(20 * SECOND);
+    scene.world.set_line(scene.speaker, FAR, FAR);
+    scene.run_for(2 * SECOND);
+    for verdict in scene.judge_all(SLACK + 10 * FRAME) {
+        assert_eq!((Some(verdict.breaks.len()), verdict.missing), (breaks, 0));
+        assert!(verdict.decoded.len() >= 740, "{} frames", verdict.decoded.len());
+    }
+}

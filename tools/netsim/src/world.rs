@@ -64,6 +64,12 @@ pub struct World {
     profile: SrtpProfile,
     handshake_outcome: HandshakeOutcome,
     incoming_bitrate_max_bps: Option<u32>,
+    /// From one turn of the shard to the next at the least.
+    gather: Duration,
+    /// When the shard may take its next turn.
+    turn_at: Instant,
+    /// What has come to the shard since its last turn.
+    arrived: Vec<Delivery<Way>>,
 }
 
 struct Link {
@@ -92,12 +98,20 @@ impl World {
             profile: SrtpProfile::AeadAes128Gcm,
             handshake_outcome: HandshakeOutcome::Keys,
             incoming_bitrate_max_bps: None,
+            gather: Duration::ZERO,
+            turn_at: now,
+            arrived: Vec::new(),
         }
     }
 
     /// The time.
     pub fn now(&self) -> Instant {
         self.now
+    }
+
+    /// How long datagrams gather from one turn of the shard to the next; without, it takes each as it comes.
+    pub fn set_gather(&mut self, gather: Duration) {
+        self.gather = gather;
     }
 
     /// The network, to make it better or worse.
@@ -286,7 +300,7 @@ impl World {
         loop {
             self.send_checks();
             self.send_due();
-            let wakes = [self.shard.poll_timeout(), self.network.next_at(), self.next_wake_at()];
+            let wakes = [self.next_turn_at(), self.network.next_at(), self.next_wake_at()];
             let Some(next) = wakes.into_iter().flatten().min().filter(|next| *next <= end) else {
                 self.now = end;
                 return;
@@ -295,9 +309,18 @@ impl World {
             assert!(turns < TURNS_MAX, "something is due again and again, and time does not pass");
             self.now = self.now.max(next);
             while let Some(delivery) = self.network.receive(self.now) {
-                self.deliver(&delivery);
+                match delivery.way {
+                    Way::ToShard(_) => self.arrived.push(delivery),
+                    Way::FromShard(_) => self.deliver(&delivery),
+                }
             }
-            self.turn();
+            if self.turn_at <= self.now {
+                for delivery in std::mem::take(&mut self.arrived) {
+                    self.deliver(&delivery);
+                }
+                self.turn();
+                self.turn_at = self.now + self.gather;
+            }
         }
     }
 
@@ -311,6 +334,13 @@ impl World {
             Event::Stats { stats, .. } => *stats,
             other => unreachable!("{other:?}"),
         }
+    }
+
+    /// When the shard has something to do and may.
+    fn next_turn_at(&self) -> Option<Instant> {
+        let arrived_at = (!self.arrived.is_empty()).then_some(self.now);
+        let due = arrived_at.into_iter().chain(self.shard.poll_timeout()).min()?;
+        Some(due.max(self.turn_at))
     }
 
     /// When a participant has something to do by itself.
