@@ -110,6 +110,25 @@ impl<D: Copy, C: Copy> Staging<D, C> {
         std::iter::successors(entry(queue.first), move |before| entry(before.next)).map(|entry| entry.staged)
     }
 
+    /// The copy behind the front of `queue`, if another consumer gets it.
+    pub fn next_of_another(&self, queue: &Queue) -> Option<Staged<C>>
+    where
+        C: PartialEq,
+    {
+        let front = self.entries.get(queue.first as usize)?;
+        let next = self.entries.get(front.next as usize)?;
+        (next.staged.consumer != front.staged.consumer).then_some(next.staged)
+    }
+
+    /// Puts the copy behind the front of `queue` before it.
+    pub fn swap_front(&mut self, queue: &Queue) {
+        let Some(front) = self.entries.get(queue.first as usize) else { return };
+        let places = [queue.first as usize, front.next as usize];
+        if let Ok([front, next]) = self.entries.get_disjoint_mut(places) {
+            std::mem::swap(&mut front.staged, &mut next.staged);
+        }
+    }
+
     /// Takes the copy at the front of `queue` out.
     pub fn pop(&self, queue: &mut Queue) {
         let next = self.entries.get(queue.first as usize).map_or(END, |entry| entry.next);
@@ -153,6 +172,29 @@ mod tests {
         assert!(queues.iter().all(Queue::is_empty));
         staging.clear();
         assert_eq!(staging.destination(), None);
+    }
+
+    #[test]
+    fn a_copy_goes_before_the_front_of_another_consumer_only() {
+        let mut staging = Staging::with_capacity(1);
+        let mut queue = Queue::default();
+        for (incoming, consumer) in [(0, 'a'), (1, 'b'), (2, 'b')] {
+            staging.push((), &mut queue, Staged { incoming, consumer });
+        }
+        assert_eq!(staging.next_of_another(&queue), Some(Staged { incoming: 1, consumer: 'b' }));
+        staging.swap_front(&queue);
+        let order: Vec<u32> = staging.copies(&queue).map(|staged| staged.incoming).collect();
+        assert_eq!(order, [1, 0, 2]);
+        staging.pop(&mut queue);
+        staging.pop(&mut queue);
+        assert_eq!(staging.next_of_another(&queue), None, "there is none behind it");
+        staging.swap_front(&queue);
+        assert_eq!(staging.front(&queue), Some(Staged { incoming: 2, consumer: 'b' }));
+        let mut queue = Queue::default();
+        for incoming in 0..2 {
+            staging.push((), &mut queue, Staged { incoming, consumer: 'b' });
+        }
+        assert_eq!(staging.next_of_another(&queue), None, "one consumer's copies keep their order");
     }
 
     #[test]

@@ -536,6 +536,8 @@ impl Shard {
                 (peers.get_mut(destination), queues.get_mut(destination))
             {
                 let mut way = transport.departure();
+                // Of the last copy: those of one listener are as long but for their payloads.
+                let mut header_len = 0;
                 while let Some(staged) = self.staging.front(queue) {
                     let (consumer, incoming) =
                         (consumers.get_mut(staged.consumer), self.incoming.get(staged.incoming as usize));
@@ -546,18 +548,30 @@ impl Shard {
                             continue;
                         };
                         let packet = &self.input.filled()[incoming.slot].bytes;
+                        let (payload_len, overhead) = (incoming.content.payload.len(), sender.rtp_overhead());
+                        let joined_len = self.output.joined_len_max(*address, *source);
+                        let joined_len = joined_len.and_then(|len| len.checked_sub(overhead));
+                        let is_joining = joined_len.is_some_and(|len| header_len + payload_len <= len);
+                        if !is_joining
+                            && self.staging.next_of_another(queue).is_some_and(|next| {
+                                let next = self.incoming.get(next.incoming as usize);
+                                next.is_some_and(|next| next.content.payload.len() > payload_len + PADDING_MAX)
+                            })
+                        {
+                            // Only a message's last datagram may be shorter, so that two are one message with the longer first.
+                            self.staging.swap_front(queue);
+                            continue;
+                        }
                         let followers = self.staging.copies(queue).skip(1).map_while(|staged| {
                             let follower = self.incoming.get(staged.incoming as usize)?;
                             Some(follower.content.payload.len())
                         });
-                        let (payload_len, overhead) = (incoming.content.payload.len(), sender.rtp_overhead());
-                        let joined_len = self.output.joined_len_max(*address, *source);
-                        let joined_len = joined_len.and_then(|len| len.checked_sub(overhead));
                         let len_max = COPY_HEADER_LEN_MAX + payload_len + PADDING_MAX + overhead;
                         let is_appended = self.output.append(*address, *source, len_max, |out| {
                             let copied = consumer.copy(incoming, packet, &departure, transport_sequence, out);
                             copied.map_or(0, |mut copied| {
                                 self.stats.rtp_out += 1;
+                                header_len = copied.header_len;
                                 if self.is_padding {
                                     copied.pad(out, padding_len(copied.len, payload_len, joined_len, followers));
                                 }
