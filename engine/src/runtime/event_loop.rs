@@ -17,7 +17,7 @@ use shard_protocol::stats::DropReason;
 
 use super::clock;
 use super::dtls::{DtlsPort, RequestRefused};
-use super::gather::Gather;
+use super::gather::{Gather, Gathering};
 use super::mailbox::{Mailbox, NextCommand};
 use super::readiness::wait_readable;
 use super::socket::UdpSocket;
@@ -53,7 +53,7 @@ pub(super) struct EventLoop {
     dtls: DtlsPort,
     /// A request that the handshake thread had no room for and that must not be lost.
     dtls_waiting: Option<DtlsRequest>,
-    gather: Gather,
+    gathering: Gathering,
     notify: Box<dyn Fn()>,
     /// Whether datagrams gather, or the last wake followed the one before within the interval.
     is_streaming: bool,
@@ -64,14 +64,13 @@ pub(super) struct EventLoop {
 }
 
 impl EventLoop {
-    /// Brings the parts together. Under a stream datagrams `gather` so long at most; `notify` tells signaling that there are
-    /// events.
+    /// Brings the parts together; `notify` tells signaling that there are events.
     pub(super) fn new(
         shard: Shard,
         socket: UdpSocket,
         mailbox: Mailbox,
         dtls: DtlsPort,
-        gather: Duration,
+        gather: Gather,
         notify: Box<dyn Fn()>,
         now: Instant,
     ) -> Self {
@@ -81,7 +80,7 @@ impl EventLoop {
             mailbox,
             dtls,
             dtls_waiting: None,
-            gather: Gather::new(gather),
+            gathering: Gathering::new(gather),
             notify,
             is_streaming: false,
             last_wake: now,
@@ -199,22 +198,23 @@ impl EventLoop {
     fn sleep(&mut self, turn: Turn) {
         let asleep = Instant::now();
         let worked = asleep.duration_since(self.last_wake);
-        self.gather.count(self.last_slept, worked);
+        self.gathering.count(self.last_slept, worked);
         let is_gathering = self.is_streaming && turn.taken > 0;
-        let rest = if is_gathering { self.gather.rest(worked) } else { Duration::ZERO };
-        self.shard.stats_mut().sleeps += 1;
-        if rest.is_zero() {
+        if is_gathering {
+            let rest = self.gathering.rest(worked);
+            self.shard.stats_mut().sleeps += u64::from(!rest.is_zero());
+            thread::sleep(rest);
+        } else {
+            self.shard.stats_mut().sleeps += 1;
             let timeout = self.deadline().map(|deadline| deadline.saturating_duration_since(asleep));
             let [_, has_rung] = wait_readable([self.socket.as_fd(), self.mailbox.bell().as_fd()], timeout);
             if has_rung {
                 self.mailbox.bell().drain();
             }
-        } else {
-            thread::sleep(rest);
         }
         let awake = Instant::now();
         self.last_slept = awake.duration_since(asleep);
-        self.is_streaming = !rest.is_zero() || self.gather.is_streaming(worked + self.last_slept);
+        self.is_streaming = is_gathering || self.gathering.is_streaming(worked + self.last_slept);
         self.last_wake = awake;
     }
 

@@ -20,13 +20,12 @@ pub mod socket;
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use shard_protocol::ids::ShardIndex;
 use shard_protocol::tables::Fingerprint;
 
 use self::dtls::{DtlsStartError, DtlsThread, DtlsWaker};
-pub use self::gather::GATHER_DEFAULT;
+pub use self::gather::Gather;
 use self::host::HostPlan;
 use self::mailbox::Bell;
 pub use self::mailbox::{Notify, SendRefused, ShardHandle, ShardLost};
@@ -98,13 +97,12 @@ impl ShardThreads {
     }
 }
 
-/// Starts the shards of `plan` and returns once each is bound and ready. Under a stream each lets datagrams gather for
-/// [`GATHER_DEFAULT`] or another time `gather` at most. `notify` tells, on a shard's thread, that the shard has events or is
-/// gone.
+/// Starts the shards of `plan` and returns once each is bound and ready. `notify` tells, on a shard's thread, that the shard
+/// has events or is gone.
 ///
 /// # Errors
 /// Something could not be had; everything that was started is ended again.
-pub fn start(plan: &HostPlan, gather: Duration, notify: Notify) -> Result<Shards, StartError> {
+pub fn start(plan: &HostPlan, gather: Gather, notify: Notify) -> Result<Shards, StartError> {
     register_membarrier();
     // The DTLS library panics without a default. An error says that there is one.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();

@@ -12,6 +12,7 @@ use glommio::{LocalExecutorBuilder, Placement};
 
 use super::dtls::DtlsPort;
 use super::event_loop::EventLoop;
+use super::gather::Gather;
 use super::host::ShardPlan;
 use super::mailbox::{self, Bell, Notify, ShardHandle};
 use super::socket::UdpSocket;
@@ -29,7 +30,7 @@ const IO_MEMORY: usize = 0;
 pub(super) struct Seat {
     pub(super) plan: ShardPlan,
     pub(super) listen_ip: Option<IpAddr>,
-    pub(super) gather: Duration,
+    pub(super) gather: Gather,
     pub(super) bell: Arc<Bell>,
     pub(super) dtls: DtlsPort,
     pub(super) notify: Notify,

@@ -98,9 +98,9 @@ pub struct ServeArgs {
     #[arg(long, value_name = "BPS", env = "MAX_INCOMING_BITRATE", value_parser = read_bitrate)]
     pub max_incoming_bitrate: Option<u32>,
 
-    /// How long packets gather in a shard once they come closer together than that, in microseconds [default: 1000]. Longer
-    /// costs less CPU for a packet and adds as much latency; 0 wakes it for each. The busier it is the less they gather, and
-    /// from half a core on not at all.
+    /// How long packets gather in a shard once they come closer together than that, in microseconds [default: 1000 where it
+    /// has little to do, less the more it has, and none from half a core on]. Longer costs less CPU for a packet and adds as
+    /// much latency; 0 wakes it for each.
     #[arg(long, value_name = "MICROSECONDS", env = "GATHER_US", value_parser = read_gather)]
     pub gather_us: Option<u32>,
 

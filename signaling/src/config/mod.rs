@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use engine::runtime::GATHER_DEFAULT;
+use engine::runtime::Gather;
 
 pub use self::cli::{Cli, CliCommand, ServeArgs, TokenArgs};
 use self::file::ConfigFile;
@@ -78,8 +78,8 @@ pub struct Config {
     pub listen_ip: Option<IpAddr>,
     /// Addresses that clients are told; those of the host where there is none.
     pub public_ips: Vec<IpAddr>,
-    /// How long a shard under load lets packets gather at most.
-    pub gather: Duration,
+    /// How long a shard under load lets packets gather.
+    pub gather: Gather,
     /// The UDP ports of media.
     pub rtc_ports: RangeInclusive<u16>,
     /// The most that one transport's peer may send in bit/s; `None` for what its streams may together.
@@ -203,7 +203,7 @@ impl Config {
             public_ips,
             rtc_ports: rtc_min_port..=rtc_max_port,
             incoming_bitrate_max_bps,
-            gather: gather_us.map_or(GATHER_DEFAULT, |gather_us| Duration::from_micros(gather_us.into())),
+            gather: gather_us.map_or(Gather::Adaptive, |us| Gather::Fixed(Duration::from_micros(us.into()))),
             shards: args.shards.or(file.shards),
             cpuset: args.cpuset.or(file.cpuset),
             signal_cpuset: args.signal_cpuset.or(file.signal_cpuset),

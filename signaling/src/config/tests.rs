@@ -63,9 +63,11 @@ fn the_cap_of_what_a_participant_sends_comes_from_flag_or_file() {
 #[test]
 fn how_long_packets_gather_comes_from_flag_or_file() {
     let file = Scratch::new("gather-us = 5000");
-    assert_eq!(resolve(&[]).unwrap().gather, GATHER_DEFAULT);
-    assert_eq!(resolve(&["--config", &file.path()]).unwrap().gather, Duration::from_millis(5));
-    assert_eq!(resolve(&["--config", &file.path(), "--gather-us", "0"]).unwrap().gather, Duration::ZERO);
+    assert_eq!(resolve(&[]).unwrap().gather, Gather::Adaptive);
+    let configured = resolve(&["--config", &file.path()]).unwrap();
+    assert_eq!(configured.gather, Gather::Fixed(Duration::from_millis(5)));
+    let flagged = resolve(&["--config", &file.path(), "--gather-us", "0"]).unwrap();
+    assert_eq!(flagged.gather, Gather::Fixed(Duration::ZERO));
 }
 
 #[test]
