@@ -552,13 +552,10 @@ impl Shard {
                         let joined_len = self.output.joined_len_max(*address, *source);
                         let joined_len = joined_len.and_then(|len| len.checked_sub(overhead));
                         let is_joining = joined_len.is_some_and(|len| header_len + payload_len <= len);
-                        if !is_joining
-                            && self.staging.next_of_another(queue).is_some_and(|next| {
-                                let next = self.incoming.get(next.incoming as usize);
-                                next.is_some_and(|next| next.content.payload.len() > payload_len + PADDING_MAX)
-                            })
-                        {
-                            // Only a message's last datagram may be shorter, so that two are one message with the longer first.
+                        let behind = self.staging.next_of_another(queue).filter(|_| !is_joining);
+                        let behind = behind.and_then(|staged| self.incoming.get(staged.incoming as usize));
+                        if behind.is_some_and(|behind| behind.content.payload.len() > payload_len + PADDING_MAX) {
+                            // Only a message's last datagram may be shorter: both are one message with the longer first.
                             self.staging.swap_front(queue);
                             continue;
                         }

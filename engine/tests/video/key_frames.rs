@@ -336,20 +336,3 @@ fn frames_that_come_in_one_turn_are_taken_one_after_the_other() {
         }
     }
 }
-
-#[test]
-fn what_is_lost_of_frames_that_come_in_one_turn_is_asked_for() {
-    let mut scene = Scene::new(12, FAR, PublisherSetup::simulcast(PayloadFormat::Vp8), 2);
-    scene.world.set_gather(2 * FRAME);
-    scene.run_for(3 * SECOND);
-    // It begins with the encoding that came first and changes to the highest.
-    let breaks = scene.judge_all(SLACK + 2 * FRAME).into_iter().map(|verdict| verdict.breaks.len()).max();
-    scene.world.set_line(scene.speaker, Conditions { loss: 0.02, ..FAR }, FAR);
-    scene.run_for(20 * SECOND);
-    scene.world.set_line(scene.speaker, FAR, FAR);
-    scene.run_for(2 * SECOND);
-    for verdict in scene.judge_all(SLACK + 10 * FRAME) {
-        assert_eq!((Some(verdict.breaks.len()), verdict.missing), (breaks, 0));
-        assert!(verdict.decoded.len() >= 740, "{} frames", verdict.decoded.len());
-    }
-}

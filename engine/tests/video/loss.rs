@@ -5,7 +5,7 @@ use std::time::Duration;
 use netsim::{Bursts, Conditions, EncodingSetup, PublisherSetup, ReceiverSetup};
 use shard_protocol::tables::PayloadFormat;
 
-use crate::scene::{FAR, FORMATS, SECOND, SLACK, Scene};
+use crate::scene::{FAR, FORMATS, FRAME, SECOND, SLACK, Scene};
 
 /// What a viewer's picture can wait for without standing still for long.
 const IN_TIME: Duration = Duration::from_millis(400);
@@ -222,5 +222,22 @@ fn what_a_screen_loses_is_mended_over_a_long_way() {
         let decoded = scene.judge(viewer, SECOND).decoded.len();
         // Of 600 frames; where the round trip is long a packet that is lost three times costs a key frame.
         assert!(decoded > 560, "{decoded} frames decoded with a round trip of {round_trip_ms} ms");
+    }
+}
+
+#[test]
+fn what_is_lost_of_frames_that_come_in_one_turn_is_asked_for() {
+    let mut scene = Scene::new(12, FAR, PublisherSetup::simulcast(PayloadFormat::Vp8), 2);
+    scene.world.set_gather(2 * FRAME);
+    scene.run_for(3 * SECOND);
+    // It begins with the encoding that came first and changes to the highest.
+    let breaks = scene.judge_all(SLACK + 2 * FRAME).into_iter().map(|verdict| verdict.breaks.len()).max();
+    scene.world.set_line(scene.speaker, Conditions { loss: 0.02, ..FAR }, FAR);
+    scene.run_for(20 * SECOND);
+    scene.world.set_line(scene.speaker, FAR, FAR);
+    scene.run_for(2 * SECOND);
+    for verdict in scene.judge_all(SLACK + 10 * FRAME) {
+        assert_eq!((Some(verdict.breaks.len()), verdict.missing), (breaks, 0));
+        assert!(verdict.decoded.len() >= 740, "{} frames", verdict.decoded.len());
     }
 }
