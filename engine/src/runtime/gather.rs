@@ -3,8 +3,8 @@
 //! A sleep and a wake cost as much as a dozen forwarded packets, whatever the shard then finds. So a shard with little to do
 //! looks once in an interval. The more it has to do, the less there is to save: its turns are long, so that datagrams gather
 //! behind them unasked, and what waits for a look waits for the turn after it too. There the interval shrinks, down to none.
-//! A shard that is nearly full lets more gather than ever: several packets for one listener leave as one message, which is the
-//! one way to bear more. An operator who would rather have fewer and larger messages than early ones always fixes the interval.
+//! A shard that is nearly full lets more gather than ever, so that several packets for one listener leave as one message, and it
+//! bears more. An operator who wants fewer and larger messages whatever there is to do, or the earliest ones, fixes the interval.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ const HOLD_FROM: f32 = 0.8;
 /// From this share on it holds them for the whole time; one that is full never sleeps, since its turns are longer than that.
 const HOLD_WHOLE_FROM: f32 = 0.95;
 
-/// Looks that the share is taken over: a few milliseconds under load, so that neither one long turn nor one burst decides.
+/// Looks that the share is taken over: some tens of milliseconds, so that neither one long turn nor one burst decides.
 const LOOKS: f32 = 32.0;
 
 /// How datagrams gather, and how busy the shard was lately.
