@@ -47,8 +47,7 @@ fn rewrite(criterion: &mut Criterion) {
 
         let (first, start) = (PacketIndex(0), Timestamp(0));
         let table = audio_consumer("0", 0x1_0000);
-        let mut consumer =
-            Consumer::new(ConsumerId(1), (), (), table, "bench".into(), PauseReasons::NONE, first, start);
+        let mut consumer = Consumer::new(ConsumerId(1), (), (), table, PauseReasons::NONE, first, start);
         let mut out = vec![0; COPY_HEADER_LEN_MAX + len];
         let mut parsed = incoming(&datagram, &ids, 7);
         let mut transport_sequence = 0;

@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use engine::runtime::host::{Host, HostPlan, PlacementRequest};
-use engine::runtime::{Gather, Notify, ShardHandle, ShardLost, Shards, StartError, start};
+use engine::runtime::{Coalescing, Notify, ShardHandle, ShardLost, Shards, StartError, start};
 use shard_protocol::ids::{RequestId, RouterId, ShardIndex};
 use shard_protocol::stats::{DropReason, ShardStats};
 use shard_protocol::{Command, Event};
@@ -41,7 +41,7 @@ fn start_shards(shards: usize) -> (Shards, Receiver<ShardIndex>) {
     let notify: Notify = Arc::new(move |index| {
         let _ = sender.send(index);
     });
-    (start(&plan(shards, PORTS), Gather::Adaptive, notify).unwrap(), news)
+    (start(&plan(shards, PORTS), Coalescing::Adaptive, notify).unwrap(), news)
 }
 
 /// The next event of a shard, waited for as signaling does: woken by the callback, then taking all there is.
@@ -155,7 +155,7 @@ fn a_shard_that_panics_is_lost_alone_and_signaling_is_told() {
         let _ = sender.send(index);
         assert!(index != ShardIndex(0) || has_panicked.swap(true, Ordering::SeqCst), "a panic that the test asks for");
     });
-    let shards = start(&plan(2, PORTS), Gather::Adaptive, notify).unwrap();
+    let shards = start(&plan(2, PORTS), Coalescing::Adaptive, notify).unwrap();
     create_router(&shards.handles[0], 1);
     // The callback panics on the shard's thread once it is told of the answer, and is called again for the end.
     assert_eq!(news.recv_timeout(PATIENCE), Ok(ShardIndex(0)));
@@ -176,10 +176,10 @@ fn a_start_that_fails_names_the_shard_and_leaves_nothing_behind() {
     let mut plan = plan(2, PORTS);
     let last = plan.shards.len() - 1;
     plan.shards[last].ports = port..=port;
-    let error = start(&plan, Gather::Adaptive, Arc::new(|_| {})).err().unwrap();
+    let error = start(&plan, Coalescing::Adaptive, Arc::new(|_| {})).err().unwrap();
     assert!(matches!(error, StartError::Bind { index, .. } if index.0 as usize == last), "{error}");
     drop(taken);
-    let shards = start(&plan, Gather::Adaptive, Arc::new(|_| {})).unwrap();
+    let shards = start(&plan, Coalescing::Adaptive, Arc::new(|_| {})).unwrap();
     assert_eq!(shards.handles[last].port(), port);
     drop(shards.handles);
     shards.threads.join();

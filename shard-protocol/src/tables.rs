@@ -3,6 +3,7 @@
 //! ORTC negotiation in signaling makes them; a shard never sees a MIME type or JSON.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// Audio or video.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -197,7 +198,7 @@ pub struct ConsumerTable {
     /// The receiver's extension ids.
     pub header_extensions: HeaderExtensionIds,
     /// The canonical name for source descriptions, RFC 3550 section 6.5.1; at most [`crate::limits::CNAME_LEN_MAX`] bytes.
-    pub cname: String,
+    pub cname: Arc<str>,
 }
 
 /// ICE user name fragment and password of the service's side, RFC 8445 section 5.3.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use engine::runtime::host::{CpuSet, Host, HostPlan, PlacementRequest};
-use engine::runtime::{ShardHandle, Shards};
+use engine::runtime::{Coalescing, ShardHandle, Shards};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use shard_protocol::{Command, Event};
 use signaling::addresses::{self, AddressRequest};
@@ -74,7 +74,8 @@ fn run(config: &Config) -> Result<(), Failure> {
     raise_descriptor_limit(config.connections_max);
     let waker = Arc::new(Notify::new());
     let shard_waker = Arc::clone(&waker);
-    let shards = engine::runtime::start(&plan, config.gather, Arc::new(move |_| shard_waker.notify_one()))?;
+    let coalescing = config.coalesce.map_or(Coalescing::Adaptive, Coalescing::Fixed);
+    let shards = engine::runtime::start(&plan, coalescing, Arc::new(move |_| shard_waker.notify_one()))?;
     if !plan.signal_cpus.pin_current_thread() {
         tracing::warn!(cpus = %plan.signal_cpus, "the signaling thread could not be pinned");
     }

@@ -152,18 +152,12 @@ struct Sent {
 }
 
 impl<T, P> Consumer<T, P> {
-    /// Makes a consumer that begins with `first_index` and `first_timestamp`. The table has at least one codec; its canonical
-    /// name is `cname`, which all consumers of a producer share.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "what it is called, whose it is, its parameters and its first numbers"
-    )]
+    /// Makes a consumer that begins with `first_index` and `first_timestamp`. The table has at least one codec.
     pub fn new(
         id: ConsumerId,
         transport: T,
         producer: P,
         table: ConsumerTable,
-        cname: Arc<str>,
         paused: PauseReasons,
         first_index: PacketIndex,
         first_timestamp: Timestamp,
@@ -180,7 +174,7 @@ impl<T, P> Consumer<T, P> {
             codec: None,
             codecs: table.codecs.into_boxed_slice(),
             ids: table.header_extensions,
-            cname,
+            cname: table.cname,
             paused,
             rewriter: if table.rtx_ssrc.is_some() { rewriter.with_past() } else { rewriter },
             forwarded: None,
@@ -464,8 +458,7 @@ mod tests {
             header_extensions,
             cname: "cname".into(),
         };
-        let cname = Arc::from("cname");
-        Consumer::new(ConsumerId(1), (), (), table, cname, PauseReasons::NONE, PacketIndex(10), Timestamp(1000))
+        Consumer::new(ConsumerId(1), (), (), table, PauseReasons::NONE, PacketIndex(10), Timestamp(1000))
     }
 
     /// A packet of a publisher with an audio level, and how it was parsed.

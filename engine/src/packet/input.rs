@@ -30,7 +30,6 @@ impl Slot {
 pub struct InputBatch {
     slots: Box<[Slot]>,
     len: usize,
-    limit: usize,
 }
 
 impl InputBatch {
@@ -44,32 +43,22 @@ impl InputBatch {
             local: unspecified,
             received_at: now,
         });
-        Self { slots: slots.collect(), len: 0, limit: BATCH_MAX }
+        Self { slots: slots.collect(), len: 0 }
     }
 
-    /// The slots that may be filled, from the first on: [`Self::limit`] of them.
+    /// All slots, for filling from the first on.
     pub fn slots_mut(&mut self) -> &mut [Slot] {
-        &mut self.slots[..self.limit]
+        &mut self.slots
     }
 
-    /// Says that the first `len` slots are filled; at most [`Self::limit`].
+    /// Says that the first `len` slots are filled; at most [`BATCH_MAX`].
     pub fn set_len(&mut self, len: usize) {
-        self.len = len.min(self.limit);
-    }
-
-    /// How many datagrams are to be taken at most.
-    pub fn limit(&self) -> usize {
-        self.limit
-    }
-
-    /// Says how many datagrams are to be taken at most, beginning with the next filling; [`BATCH_MAX`] where it is more.
-    pub fn set_limit(&mut self, limit: usize) {
-        self.limit = limit.min(self.slots.len());
+        self.len = len.min(self.slots.len());
     }
 
     /// Fills the next slot with a copy of `datagram`; `false` when the batch is full.
     pub fn push(&mut self, datagram: &[u8], source: SocketAddr, local: IpAddr, received_at: Instant) -> bool {
-        let Some(slot) = self.slots[..self.limit].get_mut(self.len) else { return false };
+        let Some(slot) = self.slots.get_mut(self.len) else { return false };
         let held = datagram.len().min(SLOT_LEN);
         slot.bytes[..held].copy_from_slice(&datagram[..held]);
         slot.len = datagram.len();

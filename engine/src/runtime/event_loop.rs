@@ -3,7 +3,7 @@
 //! A turn has a fixed order and every step is bounded: commands → datagrams → handshakes → timers → transmits → requests to
 //! the handshakes → events. After it the loop sleeps. Sleeping is the budget: a sleep and a wake cost as much as a dozen
 //! forwarded packets. So the loop wakes for the first datagram after a quiet time, but under a stream it lets datagrams
-//! [gather](super::gather); and when nothing happens nothing wakes it but a deadline.
+//! [gather](super::coalesce); and when nothing happens nothing wakes it but a deadline.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -16,11 +16,12 @@ use shard_protocol::limits::EVENTS_MAX;
 use shard_protocol::stats::DropReason;
 
 use super::clock;
+use super::coalesce::{Coalescer, Coalescing};
 use super::dtls::{DtlsPort, RequestRefused};
-use super::gather::{Gather, Gathering};
 use super::mailbox::{Mailbox, NextCommand};
 use super::readiness::wait_readable;
 use super::socket::UdpSocket;
+use crate::packet::BATCH_MAX;
 use crate::security::dtls::{DtlsRequest, DtlsResponse};
 use crate::shard::Shard;
 
@@ -53,7 +54,7 @@ pub(super) struct EventLoop {
     dtls: DtlsPort,
     /// A request that the handshake thread had no room for and that must not be lost.
     dtls_waiting: Option<DtlsRequest>,
-    gathering: Gathering,
+    coalescer: Coalescer,
     notify: Box<dyn Fn()>,
     /// Whether datagrams gather, or the last wake followed the one before within the interval.
     is_streaming: bool,
@@ -70,7 +71,7 @@ impl EventLoop {
         socket: UdpSocket,
         mailbox: Mailbox,
         dtls: DtlsPort,
-        gather: Gather,
+        coalescing: Coalescing,
         notify: Box<dyn Fn()>,
         now: Instant,
     ) -> Self {
@@ -80,7 +81,7 @@ impl EventLoop {
             mailbox,
             dtls,
             dtls_waiting: None,
-            gathering: Gathering::new(gather),
+            coalescer: Coalescer::new(coalescing),
             notify,
             is_streaming: false,
             last_wake: now,
@@ -108,12 +109,8 @@ impl EventLoop {
     fn take_turn(&mut self, now: Instant) -> io::Result<Turn> {
         self.mailbox.bell().hush();
         let commands = self.take_commands(now);
-        let input = self.shard.input_mut();
-        let datagrams_max = input.limit();
-        let datagrams = self.socket.receive(input, now)?;
-        if datagrams > 0 {
-            self.shard.handle_input(now);
-        }
+        let datagrams = if self.shard.has_input() { 0 } else { self.socket.receive(self.shard.input_mut(), now)? };
+        self.shard.handle_input(now);
         let responses = self.take_dtls_responses(now);
         self.shard.handle_timeout(now);
         while let Some(batch) = self.shard.poll_output(now) {
@@ -125,8 +122,10 @@ impl EventLoop {
         Ok(Turn {
             taken: commands + datagrams + responses,
             is_cut_short: commands == COMMANDS_PER_TURN_MAX
-                || datagrams == datagrams_max
-                || responses == DTLS_RESPONSES_PER_TURN_MAX,
+                || datagrams == BATCH_MAX
+                || self.shard.has_input()
+                || responses == DTLS_RESPONSES_PER_TURN_MAX
+                || self.shard.poll_timeout().is_some_and(|due| due <= now),
         })
     }
 
@@ -198,10 +197,10 @@ impl EventLoop {
     fn sleep(&mut self, turn: Turn) {
         let asleep = Instant::now();
         let worked = asleep.duration_since(self.last_wake);
-        self.gathering.count(self.last_slept, worked);
+        self.coalescer.count(self.last_slept, worked);
         let is_gathering = self.is_streaming && turn.taken > 0;
         if is_gathering {
-            let rest = self.gathering.rest(worked);
+            let rest = self.coalescer.rest(worked);
             self.shard.stats_mut().sleeps += u64::from(!rest.is_zero());
             thread::sleep(rest);
         } else {
@@ -214,7 +213,7 @@ impl EventLoop {
         }
         let awake = Instant::now();
         self.last_slept = awake.duration_since(asleep);
-        self.is_streaming = is_gathering || self.gathering.is_streaming(worked + self.last_slept);
+        self.is_streaming = is_gathering || self.coalescer.is_streaming(worked + self.last_slept);
         self.last_wake = awake;
     }
 

@@ -8,9 +8,9 @@
 #![allow(unsafe_code)]
 
 mod clock;
+mod coalesce;
 pub mod dtls;
 mod event_loop;
-mod gather;
 pub mod host;
 pub mod mailbox;
 mod readiness;
@@ -24,8 +24,8 @@ use std::thread::JoinHandle;
 use shard_protocol::ids::ShardIndex;
 use shard_protocol::tables::Fingerprint;
 
+pub use self::coalesce::Coalescing;
 use self::dtls::{DtlsStartError, DtlsThread, DtlsWaker};
-pub use self::gather::Gather;
 use self::host::HostPlan;
 use self::mailbox::Bell;
 pub use self::mailbox::{Notify, SendRefused, ShardHandle, ShardLost};
@@ -102,7 +102,7 @@ impl ShardThreads {
 ///
 /// # Errors
 /// Something could not be had; everything that was started is ended again.
-pub fn start(plan: &HostPlan, gather: Gather, notify: Notify) -> Result<Shards, StartError> {
+pub fn start(plan: &HostPlan, coalescing: Coalescing, notify: Notify) -> Result<Shards, StartError> {
     register_membarrier();
     // The DTLS library panics without a default. An error says that there is one.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -117,7 +117,7 @@ pub fn start(plan: &HostPlan, gather: Gather, notify: Notify) -> Result<Shards, 
     let mut failure = None;
     for ((shard, bell), port) in plan.shards.iter().zip(bells).zip(ports) {
         let (listen_ip, notify) = (plan.listen_ip, Arc::clone(&notify));
-        let seat = Seat { plan: shard.clone(), listen_ip, gather, bell, dtls: port, notify };
+        let seat = Seat { plan: shard.clone(), listen_ip, coalescing, bell, dtls: port, notify };
         match seat.start() {
             Ok((thread, ready)) => {
                 threads.shards.push(thread);

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use glommio::{LocalExecutorBuilder, Placement};
 
+use super::coalesce::Coalescing;
 use super::dtls::DtlsPort;
 use super::event_loop::EventLoop;
-use super::gather::Gather;
 use super::host::ShardPlan;
 use super::mailbox::{self, Bell, Notify, ShardHandle};
 use super::socket::UdpSocket;
@@ -30,7 +30,7 @@ const IO_MEMORY: usize = 0;
 pub(super) struct Seat {
     pub(super) plan: ShardPlan,
     pub(super) listen_ip: Option<IpAddr>,
-    pub(super) gather: Gather,
+    pub(super) coalescing: Coalescing,
     pub(super) bell: Arc<Bell>,
     pub(super) dtls: DtlsPort,
     pub(super) notify: Notify,
@@ -104,8 +104,8 @@ impl Seat {
         let now = Instant::now();
         let shard = Shard::new(ShardConfig { seed, now, now_ntp: clock::ntp(clock::realtime()) });
         let (handle, mailbox) = mailbox::open(index, socket.port(), self.bell);
-        let (gather, notify) = (self.gather, self.notify);
+        let (coalescing, notify) = (self.coalescing, self.notify);
         let notify = Box::new(move || notify(index));
-        Ok((handle, EventLoop::new(shard, socket, mailbox, self.dtls, gather, notify, now)))
+        Ok((handle, EventLoop::new(shard, socket, mailbox, self.dtls, coalescing, notify, now)))
     }
 }

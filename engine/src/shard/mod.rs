@@ -30,11 +30,11 @@ use shard_protocol::tables::{CodecTable, MediaKind};
 
 use self::feedback::RETRANSMISSION_LEN_MAX;
 use self::keys::{ConsumerKey, PeerKey, ProducerKey};
-use self::objects::Objects;
+use self::objects::{CONSUMERS_PER_PRODUCER_MAX, Objects};
 use self::peer::Peer;
 use self::reports::PROTECTED_LEN_MAX;
 use self::timers::Timers;
-use crate::egress::{Staged, Staging};
+use crate::egress::{STAGED_MAX, Staged, Staging};
 use crate::ingress::{DatagramClass, Routes};
 use crate::media::{
     Arrival, COPY_HEADER_LEN_MAX, Consumer, Content, Departure, Flow, Incoming, PADDING_MAX, Reception, StreamRoute,
@@ -80,18 +80,16 @@ pub struct SendOutcome {
 /// once again.
 const TIMEOUTS_PER_TURN: usize = 32;
 
-/// Copies that a turn should make at most: at three microseconds each commands, handshakes and timers wait a dozen
-/// milliseconds for it. What it takes from the socket follows from how many listeners a packet had before.
+/// Copies after which a turn takes no further datagram of its input: at three to four microseconds each, commands, handshakes
+/// and timers wait some fifteen milliseconds for them. What is left is the next turn's.
 const COPIES_PER_TURN: usize = 4096;
+
+const _: () = assert!(COPIES_PER_TURN + CONSUMERS_PER_PRODUCER_MAX <= STAGED_MAX);
 
 /// Destinations whose state is read at once, before the first of them has its copies made. In a shard full of rooms little of
 /// it is in the cache, and the processor waits for many lines as long as for one: it has two dozen under way, which is
 /// what some eight destinations need.
 const WARMED_TOGETHER: usize = 8;
-
-/// Datagrams that a turn takes at the least, so that its other steps do not cost more than they. A room of a thousand gets as
-/// many as it should; only one of several thousand makes longer turns.
-const INPUT_MIN: usize = 4;
 
 /// A shard.
 pub struct Shard {
@@ -109,13 +107,13 @@ pub struct Shard {
     waiting_copies: usize,
     /// Counts the times that all waiting ones were staged.
     passes: u64,
-    /// Packets staged in this turn, and their copies.
-    staged: (usize, usize),
+    /// Copies of this turn that are made.
+    copies: usize,
     staging: Staging<PeerKey, ConsumerKey>,
     /// Copies of media.
     output: OutputBatch,
-    /// Whether copies are padded to one length.
-    is_padding: bool,
+    /// Whether messages are cut into datagrams of one length, so that copies are padded and put in order for it.
+    is_segmenting: bool,
     /// Everything else: answers to checks, handshakes, reports. It goes out first.
     control: OutputBatch,
     control_is_out: bool,
@@ -213,10 +211,10 @@ impl Shard {
             waiting: Vec::with_capacity(BATCH_MAX),
             waiting_copies: 0,
             passes: 0,
-            staged: (0, 0),
+            copies: 0,
             staging: Staging::with_capacity(TRANSPORTS_MAX),
             output: OutputBatch::new(),
-            is_padding: true,
+            is_segmenting: true,
             control: OutputBatch::new(),
             control_is_out: false,
             handshakes: VecDeque::new(),
@@ -231,20 +229,24 @@ impl Shard {
         }
     }
 
-    /// The batch to fill with received datagrams before [`Self::handle_input`].
+    /// The batch to fill with received datagrams before [`Self::handle_input`], where [`Self::has_input`] says that none waits.
     pub fn input_mut(&mut self) -> &mut InputBatch {
         &mut self.input
     }
 
-    /// Takes the input batch: every datagram is opened, and every copy that follows from it is staged.
+    /// Whether datagrams of the input wait for their turn.
+    pub fn has_input(&self) -> bool {
+        self.input_next < self.input.len()
+    }
+
+    /// Takes the input batch: every datagram is opened, and every copy that follows from it is staged. What would be more than
+    /// a turn's waits for the next, which begins without being given any.
     pub fn handle_input(&mut self, now: Instant) {
-        self.stats.datagrams_in += self.input.len() as u64;
-        self.arrivals.clear();
         self.take_input(now);
     }
 
     /// Assembles the next messages to send, destination by destination; `None` when nothing is staged any more, and then
-    /// the input batch is empty again. It must not be touched before that.
+    /// the input batch is empty again, or the turn is long enough.
     pub fn poll_output(&mut self, now: Instant) -> Option<&OutputBatch> {
         if std::mem::take(&mut self.control_is_out) {
             self.control.clear();
@@ -259,7 +261,7 @@ impl Shard {
             if !self.output.is_empty() {
                 return Some(&self.output);
             }
-            if self.input_next == self.input.len() {
+            if !self.has_input() || self.copies >= COPIES_PER_TURN {
                 self.end_turn();
                 return None;
             }
@@ -267,18 +269,14 @@ impl Shard {
         }
     }
 
-    /// Empties the input, and says how much the next turn takes: the less, the more copies a packet had in this one. Small
-    /// rooms between two packets of a large one do not let it take all that of the large one waits.
     fn end_turn(&mut self) {
-        let (packets, copies) = std::mem::take(&mut self.staged);
-        if let Some(copies_each) = copies.checked_div(packets) {
-            let limit = (COPIES_PER_TURN / copies_each.max(1)).max(INPUT_MIN);
-            self.input.set_limit(limit.min(2 * self.input.limit()));
-        }
+        self.copies = 0;
         // What came for nobody who can be reached has not left.
         self.arrivals.clear();
-        self.input.set_len(0);
-        self.input_next = 0;
+        if !self.has_input() {
+            self.input.set_len(0);
+            self.input_next = 0;
+        }
     }
 
     /// Counts what became of the batch that [`Self::poll_output`] gave, which the kernel had taken by `now`.
@@ -288,7 +286,7 @@ impl Shard {
         self.stats.datagrams_out += outcome.datagrams_sent;
         self.stats.drops.add_many(DropReason::SendBufferFull, outcome.datagrams_buffer_full);
         self.stats.drops.add_many(DropReason::SendFailed, outcome.datagrams_failed);
-        self.is_padding &= !outcome.is_uncut;
+        self.is_segmenting &= !outcome.is_uncut;
         if let Some(oldest) = self.arrivals.iter().min() {
             self.residence = now.saturating_duration_since(*oldest);
         }
@@ -303,12 +301,13 @@ impl Shard {
     /// Opens datagrams of the input and stages their copies, as long as all that may come of one more has room: what one peer
     /// asks to be sent again takes none from the next.
     fn take_input(&mut self, now: Instant) {
-        while self.input_next < self.input.len()
-            && self.staging.has_room(self.waiting_copies + self.objects.largest_fan_out)
+        while self.has_input()
+            && self.copies + self.staging.len() + self.waiting_copies < COPIES_PER_TURN
             && self.control.has_spare_room(RETRANSMISSION_LEN_MAX)
         {
             let slot = self.input_next;
             self.input_next += 1;
+            self.stats.datagrams_in += 1;
             if let Err(reason) = self.on_datagram(slot, now) {
                 self.stats.drops.add(reason);
             }
@@ -552,7 +551,7 @@ impl Shard {
                         let joined_len = self.output.joined_len_max(*address, *source);
                         let joined_len = joined_len.and_then(|len| len.checked_sub(overhead));
                         let is_joining = joined_len.is_some_and(|len| header_len + payload_len <= len);
-                        let behind = self.staging.next_of_another(queue).filter(|_| !is_joining);
+                        let behind = self.staging.next_of_another(queue).filter(|_| self.is_segmenting && !is_joining);
                         let behind = behind.and_then(|staged| self.incoming.get(staged.incoming as usize));
                         if behind.is_some_and(|behind| behind.content.payload.len() > payload_len + PADDING_MAX) {
                             // Only a message's last datagram may be shorter: both are one message with the longer first.
@@ -569,7 +568,7 @@ impl Shard {
                             copied.map_or(0, |mut copied| {
                                 self.stats.rtp_out += 1;
                                 header_len = copied.header_len;
-                                if self.is_padding {
+                                if self.is_segmenting {
                                     copied.pad(out, padding_len(copied.len, payload_len, joined_len, followers));
                                 }
                                 sender.protect_rtp(out, copied.header_len, copied.len, copied.ssrc, copied.index)
@@ -584,8 +583,7 @@ impl Shard {
             }
             self.staging.finish_destination();
         }
-        self.staged.0 += self.incoming.len();
-        self.staged.1 += self.staging.len();
+        self.copies += self.staging.len();
         self.staging.clear();
         self.incoming.clear();
     }

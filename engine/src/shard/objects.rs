@@ -18,7 +18,7 @@ use slotmap::{SecondaryMap, SlotMap};
 
 use super::keys::{ConsumerKey, PeerKey, ProducerKey, RouterKey};
 use super::peer::Peer;
-use crate::egress::{Queue, STAGED_MAX};
+use crate::egress::Queue;
 use crate::media::{Consumer, Producer, Subscription};
 use crate::transport::Transport;
 use crate::wire::sequence::{PacketIndex, Timestamp};
@@ -30,9 +30,7 @@ struct Router {
 }
 
 /// Consumers of one producer: its copies of one packet must fit the staging.
-const CONSUMERS_PER_PRODUCER_MAX: usize = TRANSPORTS_MAX;
-
-const _: () = assert!(CONSUMERS_PER_PRODUCER_MAX <= STAGED_MAX);
+pub(super) const CONSUMERS_PER_PRODUCER_MAX: usize = TRANSPORTS_MAX;
 
 type IdMap<I, K> = HashMap<I, K, ahash::RandomState>;
 
@@ -51,8 +49,6 @@ pub(super) struct Objects {
     producer_keys: IdMap<ProducerId, ProducerKey>,
     consumer_keys: IdMap<ConsumerId, ConsumerKey>,
     video_producers: usize,
-    /// The most consumers that a producer ever had.
-    pub(super) largest_fan_out: usize,
 }
 
 /// Refuses an id that is in use and a table that is full.
@@ -132,7 +128,7 @@ impl Objects {
         id: ConsumerId,
         transport: TransportId,
         producer: ProducerId,
-        table: ConsumerTable,
+        mut table: ConsumerTable,
         paused: PauseReasons,
         first_index: PacketIndex,
         first_timestamp: Timestamp,
@@ -156,16 +152,17 @@ impl Objects {
         if !ssrcs.into_iter().flatten().all(|ssrc| peer.is_fresh(ssrc)) || table.rtx_ssrc == Some(table.ssrc) {
             return Err(CommandError::DuplicateSsrc);
         }
+        // All consumers of a producer keep one name.
         let before = producer.subscriptions.last().and_then(|subscription| self.consumers.get(subscription.consumer));
-        let known = before.map(Consumer::cname).filter(|known| ***known == *table.cname);
-        let cname = known.map_or_else(|| Arc::from(table.cname.as_str()), Arc::clone);
+        if let Some(known) = before.map(Consumer::cname).filter(|known| **known == table.cname) {
+            table.cname = Arc::clone(known);
+        }
         let key = self.consumers.insert_with_key(|key| {
             peer.add_consumer(table.ssrc, table.rtx_ssrc, key);
             let is_flowing = paused.is_empty();
             producer.subscriptions.push(Subscription { consumer: key, transport: peer_key, is_flowing });
-            Consumer::new(id, peer_key, producer_key, table, cname, paused, first_index, first_timestamp)
+            Consumer::new(id, peer_key, producer_key, table, paused, first_index, first_timestamp)
         });
-        self.largest_fan_out = self.largest_fan_out.max(producer.subscriptions.len());
         self.consumer_keys.insert(id, key);
         Ok(key)
     }
@@ -193,7 +190,7 @@ impl Objects {
             self.close_consumer_key(consumer);
         }
         if let Some(router) = self.routers.get_mut(peer.router) {
-            take_out(&mut router.peers, key);
+            take_out(&mut router.peers, |peer| *peer == key);
         }
         Some(peer)
     }
@@ -224,7 +221,7 @@ impl Objects {
             for (ssrc, window) in producer.replay_windows() {
                 peer.listener.retire(ssrc, window);
             }
-            take_out(&mut peer.producers, key);
+            take_out(&mut peer.producers, |producer| *producer == key);
             let is_video = |key: &ProducerKey| {
                 self.producers.get(*key).is_some_and(|producer| producer.table().kind == MediaKind::Video)
             };
@@ -242,10 +239,7 @@ impl Objects {
             peer.remove_consumer(consumer.ssrc);
         }
         if let Some(producer) = self.producers.get_mut(consumer.producer) {
-            let place = producer.subscriptions.iter().position(|subscription| subscription.consumer == key);
-            if let Some(place) = place {
-                producer.subscriptions.swap_remove(place);
-            }
+            take_out(&mut producer.subscriptions, |subscription| subscription.consumer == key);
         }
     }
 
@@ -269,35 +263,21 @@ impl Objects {
         self.producers.get_mut(self.producer_key(id)?)
     }
 
-    /// The consumer of this name.
-    fn consumer_mut(&mut self, id: ConsumerId) -> Option<&mut Consumer<PeerKey, ProducerKey>> {
-        self.consumers.get_mut(self.consumer_key(id)?)
-    }
-
     /// Adds a reason for a consumer not to flow.
     pub(super) fn pause_consumer(&mut self, id: ConsumerId, reason: PauseReason) {
-        if let Some(consumer) = self.consumer_mut(id) {
-            consumer.pause(reason);
-            self.tell_flow(id);
-        }
+        let Some(key) = self.consumer_key(id) else { return };
+        let Some(consumer) = self.consumers.get_mut(key) else { return };
+        consumer.pause(reason);
+        tell_flow(&mut self.producers, key, consumer);
     }
 
     /// Takes a reason away, and gives the consumer if it flows again.
     pub(super) fn resume_consumer(&mut self, id: ConsumerId, reason: PauseReason) -> Option<ConsumerKey> {
-        let is_resumed = self.consumer_mut(id)?.resume(reason);
-        self.tell_flow(id);
-        self.consumer_key(id).filter(|_| is_resumed)
-    }
-
-    /// Tells the producer whether its consumer flows.
-    fn tell_flow(&mut self, id: ConsumerId) {
-        let Some(key) = self.consumer_key(id) else { return };
-        let Some(consumer) = self.consumers.get(key) else { return };
-        let subscriptions = self.producers.get_mut(consumer.producer).map(|producer| &mut producer.subscriptions);
-        let mut of_it = subscriptions.into_iter().flatten().filter(|subscription| subscription.consumer == key);
-        if let Some(subscription) = of_it.next() {
-            subscription.is_flowing = consumer.is_flowing();
-        }
+        let key = self.consumer_key(id)?;
+        let consumer = self.consumers.get_mut(key)?;
+        let is_resumed = consumer.resume(reason);
+        tell_flow(&mut self.producers, key, consumer);
+        is_resumed.then_some(key)
     }
 
     /// How many routers live.
@@ -307,9 +287,22 @@ impl Objects {
 }
 
 /// Takes `key` out of a list whose order means nothing.
-fn take_out<K: PartialEq>(keys: &mut Vec<K>, key: K) {
-    if let Some(place) = keys.iter().position(|known| *known == key) {
-        keys.swap_remove(place);
+/// Tells the producer of a consumer whether that flows.
+fn tell_flow(
+    producers: &mut SlotMap<ProducerKey, Producer<PeerKey, ConsumerKey>>,
+    key: ConsumerKey,
+    consumer: &Consumer<PeerKey, ProducerKey>,
+) {
+    let subscriptions = producers.get_mut(consumer.producer).map(|producer| &mut producer.subscriptions);
+    let mut of_it = subscriptions.into_iter().flatten().filter(|subscription| subscription.consumer == key);
+    if let Some(subscription) = of_it.next() {
+        subscription.is_flowing = consumer.is_flowing();
+    }
+}
+
+fn take_out<T>(items: &mut Vec<T>, is_it: impl FnMut(&T) -> bool) {
+    if let Some(place) = items.iter().position(is_it) {
+        items.swap_remove(place);
     }
 }
 

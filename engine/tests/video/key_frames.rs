@@ -321,7 +321,7 @@ fn frames_that_come_in_one_turn_are_taken_one_after_the_other() {
     for format in FORMATS {
         let mut scene = Scene::new(11, FAR, PublisherSetup::camera(format), 1);
         // Two frames a turn at the least, so that the one that nobody can begin with comes together with the key frame.
-        scene.world.set_gather(2 * FRAME);
+        scene.world.set_coalescing(2 * FRAME);
         scene.run_for(3 * SECOND);
         for _ in 0..5 {
             let joined_at = scene.now();

@@ -228,7 +228,7 @@ fn what_a_screen_loses_is_mended_over_a_long_way() {
 #[test]
 fn what_is_lost_of_frames_that_come_in_one_turn_is_asked_for() {
     let mut scene = Scene::new(12, FAR, PublisherSetup::simulcast(PayloadFormat::Vp8), 2);
-    scene.world.set_gather(2 * FRAME);
+    scene.world.set_coalescing(2 * FRAME);
     scene.run_for(3 * SECOND);
     // It begins with the encoding that came first and changes to the highest.
     let breaks = scene.judge_all(SLACK + 2 * FRAME).into_iter().map(|verdict| verdict.breaks.len()).max();

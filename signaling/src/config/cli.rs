@@ -101,8 +101,8 @@ pub struct ServeArgs {
     /// How long packets gather in a shard once they come closer together than that, in microseconds [default: 1000 where it
     /// has little to do, less the more it has, none from half a core on, and up to 5000 where it is nearly full]. Longer costs
     /// less CPU for a packet and adds as much latency; 0 wakes it for each.
-    #[arg(long, value_name = "MICROSECONDS", env = "GATHER_US", value_parser = read_gather)]
-    pub gather_us: Option<u32>,
+    #[arg(long, value_name = "MICROSECONDS", env = "COALESCE_US", value_parser = read_coalesce)]
+    pub coalesce_us: Option<u32>,
 
     /// Media shards [default: the CPUs of --cpuset, else those allowed less one].
     #[arg(long, value_name = "COUNT", env = "SHARDS", value_parser = read_count)]
@@ -161,7 +161,7 @@ fn read_bitrate(text: &str) -> Result<u32, &'static str> {
     text.parse().map_err(|_| "a bitrate is a whole number of bit/s below 2^32")
 }
 
-fn read_gather(text: &str) -> Result<u32, &'static str> {
+fn read_coalesce(text: &str) -> Result<u32, &'static str> {
     text.parse().map_err(|_| "a time is a whole number of microseconds, such as 1000")
 }
 
@@ -184,7 +184,7 @@ mod tests {
             (["--rtc-max-port", "-1"], "a whole number from 0 to 65535"),
             (["--shards", "two"], "a whole number, such as 2"),
             (["--max-incoming-bitrate", "2M"], "a whole number of bit/s"),
-            (["--gather-us", "1ms"], "a whole number of microseconds"),
+            (["--coalesce-us", "1ms"], "a whole number of microseconds"),
         ] {
             let [flag, value] = flags;
             let refused = Cli::try_parse_from(["voice-service", &format!("{flag}={value}")]).unwrap_err().to_string();

@@ -21,7 +21,7 @@ pub(super) struct ConfigFile {
     pub(super) rtc_min_port: Option<u16>,
     pub(super) rtc_max_port: Option<u16>,
     pub(super) max_incoming_bitrate: Option<u32>,
-    pub(super) gather_us: Option<u32>,
+    pub(super) coalesce_us: Option<u32>,
     pub(super) shards: Option<usize>,
     pub(super) cpuset: Option<String>,
     pub(super) signal_cpuset: Option<String>,

@@ -9,8 +9,6 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use engine::runtime::Gather;
-
 pub use self::cli::{Cli, CliCommand, ServeArgs, TokenArgs};
 use self::file::ConfigFile;
 use crate::auth::SECRET_LEN_ADVISED;
@@ -25,7 +23,7 @@ pub const RTC_PORTS_DEFAULT: RangeInclusive<u16> = 40_000..=49_999;
 
 /// Microseconds that packets may gather at most: the frame of a voice. With more, a listener would get two frames of each
 /// voice at once.
-pub const GATHER_MAX_US: u32 = 20_000;
+pub const COALESCE_MAX_US: u32 = 20_000;
 
 /// WebSockets at one time: four times the thousand that are promised, at about 40 kB each with all that a participant is.
 pub const CONNECTIONS_MAX_DEFAULT: usize = 4096;
@@ -78,8 +76,8 @@ pub struct Config {
     pub listen_ip: Option<IpAddr>,
     /// Addresses that clients are told; those of the host where there is none.
     pub public_ips: Vec<IpAddr>,
-    /// How long a shard under load lets packets gather.
-    pub gather: Gather,
+    /// How long a shard lets packets gather; its own choice without.
+    pub coalesce: Option<Duration>,
     /// The UDP ports of media.
     pub rtc_ports: RangeInclusive<u16>,
     /// The most that one transport's peer may send in bit/s; `None` for what its streams may together.
@@ -136,8 +134,8 @@ pub enum ConfigError {
         "--max-incoming-bitrate {bitrate_bps} is below {INCOMING_BITRATE_MIN_BPS} bit/s, which one microphone needs"
     )]
     BadIncomingBitrate { bitrate_bps: u32 },
-    #[error("--gather-us {gather_us} is above {GATHER_MAX_US}: packets that wait longer are heard as late")]
-    BadGather { gather_us: u32 },
+    #[error("--coalesce-us {coalesce_us} is above {COALESCE_MAX_US}: packets that wait longer are heard as late")]
+    BadCoalesce { coalesce_us: u32 },
     #[error("--public-ip {ip} is no address that a client can send to")]
     BadPublicIp { ip: IpAddr },
     #[error(
@@ -181,9 +179,9 @@ impl Config {
         if let Some(bitrate_bps) = incoming_bitrate_max_bps.filter(|&bps| bps < INCOMING_BITRATE_MIN_BPS) {
             return Err(ConfigError::BadIncomingBitrate { bitrate_bps });
         }
-        let gather_us = args.gather_us.or(file.gather_us);
-        if let Some(gather_us) = gather_us.filter(|&gather_us| gather_us > GATHER_MAX_US) {
-            return Err(ConfigError::BadGather { gather_us });
+        let coalesce_us = args.coalesce_us.or(file.coalesce_us);
+        if let Some(coalesce_us) = coalesce_us.filter(|&coalesce_us| coalesce_us > COALESCE_MAX_US) {
+            return Err(ConfigError::BadCoalesce { coalesce_us });
         }
         let public_ips = args.public_ip.or(file.public_ip.map(file::OneOrMany::into_vec)).unwrap_or_default();
         if let Some(&ip) = public_ips.iter().find(|ip| ip.is_unspecified() || ip.is_multicast()) {
@@ -203,7 +201,7 @@ impl Config {
             public_ips,
             rtc_ports: rtc_min_port..=rtc_max_port,
             incoming_bitrate_max_bps,
-            gather: gather_us.map_or(Gather::Adaptive, |us| Gather::Fixed(Duration::from_micros(us.into()))),
+            coalesce: coalesce_us.map(|us| Duration::from_micros(us.into())),
             shards: args.shards.or(file.shards),
             cpuset: args.cpuset.or(file.cpuset),
             signal_cpuset: args.signal_cpuset.or(file.signal_cpuset),

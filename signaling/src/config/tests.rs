@@ -62,12 +62,12 @@ fn the_cap_of_what_a_participant_sends_comes_from_flag_or_file() {
 
 #[test]
 fn how_long_packets_gather_comes_from_flag_or_file() {
-    let file = Scratch::new("gather-us = 5000");
-    assert_eq!(resolve(&[]).unwrap().gather, Gather::Adaptive);
+    let file = Scratch::new("coalesce-us = 5000");
+    assert_eq!(resolve(&[]).unwrap().coalesce, None);
     let configured = resolve(&["--config", &file.path()]).unwrap();
-    assert_eq!(configured.gather, Gather::Fixed(Duration::from_millis(5)));
-    let flagged = resolve(&["--config", &file.path(), "--gather-us", "0"]).unwrap();
-    assert_eq!(flagged.gather, Gather::Fixed(Duration::ZERO));
+    assert_eq!(configured.coalesce, Some(Duration::from_millis(5)));
+    let flagged = resolve(&["--config", &file.path(), "--coalesce-us", "0"]).unwrap();
+    assert_eq!(flagged.coalesce, Some(Duration::ZERO));
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn what_cannot_be_served_is_refused() {
     assert!(matches!(resolve(&["--rtc-min-port", "0"]), Err(ConfigError::NoPorts { .. })));
     assert!(matches!(resolve(&["--max-connections", "0"]), Err(ConfigError::BadConnections { .. })));
     assert!(matches!(resolve(&["--max-incoming-bitrate", "3000"]), Err(ConfigError::BadIncomingBitrate { .. })));
-    assert!(matches!(resolve(&["--gather-us", "20001"]), Err(ConfigError::BadGather { .. })));
+    assert!(matches!(resolve(&["--coalesce-us", "20001"]), Err(ConfigError::BadCoalesce { .. })));
     assert!(matches!(resolve(&["--public-ip", "0.0.0.0"]), Err(ConfigError::BadPublicIp { .. })));
     assert!(matches!(resolve(&["--redis-url", "redis://:pw@host"]), Err(ConfigError::PasswordInFlag)));
     assert!(Cli::try_parse_from(["voice-service", "--jwt-secret", "x"]).is_err());

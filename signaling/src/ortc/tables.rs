@@ -71,7 +71,7 @@ pub fn consumer_table(producer: &NegotiatedProducer, parameters: &RtpParameters)
         rtx_ssrc: encoding.and_then(|encoding| encoding.rtx).map(|rtx| rtx.ssrc),
         codecs: producer.table.codecs.iter().filter_map(codec_mapping).collect(),
         header_extensions: extension_ids(&parameters.header_extensions)?,
-        cname: parameters.rtcp.cname.clone().unwrap_or_default(),
+        cname: parameters.rtcp.cname.as_deref().unwrap_or_default().into(),
     })
 }
 

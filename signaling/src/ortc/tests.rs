@@ -81,7 +81,7 @@ fn a_microphone_becomes_numbers() {
     let consumer = consumed(&producer).table;
     assert_eq!((consumer.kind, consumer.mid.as_bytes(), consumer.ssrc), (MediaKind::Audio, &b"7"[..], Ssrc(1000)));
     assert_eq!(consumer.rtx_ssrc, None);
-    assert_eq!(consumer.cname, CNAME);
+    assert_eq!(&*consumer.cname, CNAME);
     let [mapping] = consumer.codecs.as_slice() else { panic!("one codec") };
     assert_eq!((mapping.producer_payload_type, mapping.codec.payload_type), (PayloadType(111), PayloadType(100)));
     assert_eq!(consumer.header_extensions.id(HeaderExtension::Mid), Some(1));

@@ -65,11 +65,11 @@ pub struct World {
     handshake_outcome: HandshakeOutcome,
     incoming_bitrate_max_bps: Option<u32>,
     /// From one turn of the shard to the next at the least.
-    gather: Duration,
+    coalescing: Duration,
     /// When the shard may take its next turn.
     turn_at: Instant,
-    /// What has come to the shard since its last turn.
-    arrived: Vec<Delivery<Way>>,
+    /// What has come to the shard since its last turn, and when.
+    arrived: Vec<(Instant, Delivery<Way>)>,
 }
 
 struct Link {
@@ -98,7 +98,7 @@ impl World {
             profile: SrtpProfile::AeadAes128Gcm,
             handshake_outcome: HandshakeOutcome::Keys,
             incoming_bitrate_max_bps: None,
-            gather: Duration::ZERO,
+            coalescing: Duration::ZERO,
             turn_at: now,
             arrived: Vec::new(),
         }
@@ -110,8 +110,8 @@ impl World {
     }
 
     /// How long datagrams gather from one turn of the shard to the next; without, it takes each as it comes.
-    pub fn set_gather(&mut self, gather: Duration) {
-        self.gather = gather;
+    pub fn set_coalescing(&mut self, interval: Duration) {
+        self.coalescing = interval;
     }
 
     /// The network, to make it better or worse.
@@ -310,16 +310,16 @@ impl World {
             self.now = self.now.max(next);
             while let Some(delivery) = self.network.receive(self.now) {
                 match delivery.way {
-                    Way::ToShard(_) => self.arrived.push(delivery),
-                    Way::FromShard(_) => self.deliver(&delivery),
+                    Way::ToShard(_) => self.arrived.push((self.now, delivery)),
+                    Way::FromShard(_) => self.deliver(self.now, &delivery),
                 }
             }
             if self.turn_at <= self.now {
-                for delivery in std::mem::take(&mut self.arrived) {
-                    self.deliver(&delivery);
+                for (arrived_at, delivery) in std::mem::take(&mut self.arrived) {
+                    self.deliver(arrived_at, &delivery);
                 }
-                self.turn();
-                self.turn_at = self.now + self.gather;
+                self.take_turns();
+                self.turn_at = self.now + self.coalescing;
             }
         }
     }
@@ -368,7 +368,7 @@ impl World {
         }
     }
 
-    fn deliver(&mut self, delivery: &Delivery<Way>) {
+    fn deliver(&mut self, arrived_at: Instant, delivery: &Delivery<Way>) {
         let Delivery { way, datagram, mark, is_lost } = delivery;
         let (Way::ToShard(address) | Way::FromShard(address)) = *way;
         let participant = self.links.iter_mut().map(|link| &mut link.participant).find(|end| end.address == address);
@@ -376,18 +376,26 @@ impl World {
             Way::ToShard(_) if *is_lost => {}
             Way::ToShard(source) => {
                 if let Some((participant, mark)) = participant.zip(*mark) {
-                    participant.handle_reached(self.now, mark);
+                    participant.handle_reached(arrived_at, mark);
                 }
-                if !self.shard.input_mut().push(datagram, *source, SHARD_ADDRESS, self.now) {
-                    self.turn();
-                    self.shard.input_mut().push(datagram, *source, SHARD_ADDRESS, self.now);
+                if !self.shard.input_mut().push(datagram, *source, SHARD_ADDRESS, arrived_at) {
+                    self.take_turns();
+                    self.shard.input_mut().push(datagram, *source, SHARD_ADDRESS, arrived_at);
                 }
             }
             Way::FromShard(_) => {
                 if let Some(participant) = participant {
-                    participant.handle_datagram(self.now, datagram, *is_lost);
+                    participant.handle_datagram(arrived_at, datagram, *is_lost);
                 }
             }
+        }
+    }
+
+    /// Turns of the shard, until its input is taken.
+    fn take_turns(&mut self) {
+        self.turn();
+        while self.shard.has_input() {
+            self.turn();
         }
     }
 
