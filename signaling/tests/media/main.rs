@@ -6,6 +6,7 @@
 
 mod call;
 mod checks;
+mod coalescing;
 mod flood;
 mod handshakes;
 mod joins;

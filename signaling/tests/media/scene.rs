@@ -37,9 +37,15 @@ pub(crate) struct Scene {
 
 /// Takes the turn of a test that needs the service but no call.
 pub(crate) async fn start_service() -> Result<(Service, MutexGuard<'static, ()>), PeerError> {
+    start_service_with(&[]).await
+}
+
+/// The same, with further arguments for the service.
+pub(crate) async fn start_service_with(arguments: &[&str]) -> Result<(Service, MutexGuard<'static, ()>), PeerError> {
     let turn = TURN.lock().await;
-    let service = Service::start(&ServiceOptions::new(env!("CARGO_BIN_EXE_voice-service"))).await?;
-    Ok((service, turn))
+    let mut options = ServiceOptions::new(env!("CARGO_BIN_EXE_voice-service"));
+    options.arguments = arguments.iter().map(ToString::to_string).collect();
+    Ok((Service::start(&options).await?, turn))
 }
 
 impl Scene {
