@@ -29,12 +29,8 @@ const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) struct Script {
     /// What the times count from.
     pub(super) begin: Instant,
-    /// When each packet is due, earliest first.
-    pub(super) times: Vec<Duration>,
-    /// The packets, one behind the other.
-    pub(super) packets: Vec<u8>,
-    /// Bytes of each.
-    pub(super) packet_len: usize,
+    /// When each packet is due, and the packet; earliest first.
+    pub(super) packets: Vec<(Duration, Vec<u8>)>,
 }
 
 /// What the thread does while nothing is due.
@@ -154,12 +150,11 @@ impl Worker {
     /// Sends what is due, and tells when the next is. What can't be sent is missed by the forwarder, which says so.
     fn send_due(&mut self) -> Option<Instant> {
         let script = self.script.as_ref()?;
-        while let Some(time) = script.times.get(self.next) {
+        while let Some((time, packet)) = script.packets.get(self.next) {
             let due = script.begin + *time;
             if due > Instant::now() {
                 return Some(due);
             }
-            let packet = &script.packets[self.next * script.packet_len..][..script.packet_len];
             let _ = self.source.send_to(packet, &self.input);
             self.next += 1;
         }

@@ -1,5 +1,6 @@
 //! The bare loop: receive, open once, and for each member of the room copy, seal and send. No look-up, no rewriting.
 
+use std::cmp::Reverse;
 use std::os::fd::AsFd;
 
 use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
@@ -19,14 +20,29 @@ pub(super) const TAG_LEN: usize = 16;
 /// Bytes that a received datagram may have; more than any allowed here.
 const SLOT_LEN: usize = 2048;
 
+/// A packet that a turn took.
+#[derive(Clone, Copy)]
+struct Taken {
+    stream: usize,
+    room: usize,
+    /// Which of its stream's it is in this turn.
+    round: usize,
+    /// The longer, the earlier: only the last datagram of a message may be shorter than the others.
+    len: Reverse<usize>,
+    /// Its place in `incoming`.
+    at: usize,
+}
+
 /// Forwards packets.
 pub(super) struct Forwarder {
     pub(super) sender: Sender,
     shape: Shape,
     input: Socket,
     incoming: Incoming,
-    /// What a turn took: streams, and their packets' places in `incoming`.
-    taken: Vec<(usize, usize)>,
+    /// What a turn took.
+    taken: Vec<Taken>,
+    /// How many packets of each stream are in it.
+    rounds: Vec<usize>,
     /// One for each stream.
     receive_keys: Vec<LessSafeKey>,
     /// One for each member.
@@ -45,6 +61,7 @@ impl Forwarder {
             input,
             incoming: Incoming::new(SLOT_LEN),
             taken: Vec::with_capacity(MESSAGES_MAX),
+            rounds: vec![0; shape.streams()],
             receive_keys: keys(shape.streams(), 0)?,
             send_keys: keys(shape.destinations(), shape.streams())?,
             counter: 0,
@@ -71,8 +88,11 @@ impl Forwarder {
             let key = self.receive_keys.get(stream).ok_or(LimitError::Alien)?;
             key.open_in_place(nonce(u64::from_be_bytes(counter)), Aad::from(&*header), rest)
                 .map_err(|_| LimitError::Alien)?;
-            self.taken.push((stream, at));
+            let (room, round, len) = (self.shape.room(stream), self.rounds[stream], Reverse(datagram.len()));
+            self.rounds[stream] += 1;
+            self.taken.push(Taken { stream, room, round, len, at });
         }
+        self.taken.iter().for_each(|taken| self.rounds[taken.stream] = 0);
         if self.sender.variant.is_segmenting() {
             self.copy_by_destination()?;
         } else {
@@ -84,12 +104,12 @@ impl Forwarder {
 
     fn copy_by_packet(&mut self) -> Result<(), LimitError> {
         let Self { shape, sender, incoming, taken, send_keys, counter, .. } = self;
-        for &(stream, at) in &*taken {
+        for &Taken { stream, room, at, .. } in &*taken {
             let (packet, speaker) = (incoming.datagram(at), shape.speaker(stream));
-            for member in shape.room_members(shape.room(stream)) {
+            for member in shape.room_members(room) {
                 if member != speaker {
                     *counter += 1;
-                    copy(&send_keys[member], *counter, packet, sender.out.append())?;
+                    copy(&send_keys[member], *counter, packet, sender.out.append(packet.len()))?;
                     sender.finish(member)?;
                 }
             }
@@ -97,27 +117,25 @@ impl Forwarder {
         Ok(())
     }
 
-    /// Room by room, and in a room member by member, so that all packets for one are together.
+    /// Room by room, and in a room member by member, so that all packets for one are together; one of each stream after the
+    /// other, the longest first.
     fn copy_by_destination(&mut self) -> Result<(), LimitError> {
         let Self { shape, sender, incoming, taken, send_keys, counter, segments_max, .. } = self;
-        // Stable: the packets of a stream keep their order.
-        taken.sort_by_key(|(stream, _)| shape.room(*stream));
-        for of_room in taken.chunk_by(|(one, _), (other, _)| shape.room(*one) == shape.room(*other)) {
-            for member in shape.room_members(shape.room(of_room[0].0)) {
-                let mut segments = 0;
-                for &(stream, at) in of_room {
+        taken.sort_by_key(|taken| (taken.room, taken.round, taken.len));
+        for of_room in taken.chunk_by(|one, other| one.room == other.room) {
+            for member in shape.room_members(of_room[0].room) {
+                for &Taken { stream, at, .. } in of_room {
                     if member == shape.speaker(stream) {
                         continue;
                     }
-                    *counter += 1;
-                    copy(&send_keys[member], *counter, incoming.datagram(at), sender.out.append())?;
-                    segments += 1;
-                    if segments == *segments_max {
+                    let packet = incoming.datagram(at);
+                    if !sender.out.is_joinable(packet.len(), *segments_max) {
                         sender.finish(member)?;
-                        segments = 0;
                     }
+                    *counter += 1;
+                    copy(&send_keys[member], *counter, packet, sender.out.append(packet.len()))?;
                 }
-                if segments > 0 {
+                if sender.out.is_writing() {
                     sender.finish(member)?;
                 }
             }

@@ -107,7 +107,7 @@ struct Staged {
     destination: usize,
 }
 
-/// Messages to be sent, each of one datagram or of several equally long ones for one destination.
+/// Messages to be sent, each of one datagram or of several for one destination, of which only the last may be shorter.
 pub(super) struct Outgoing {
     bytes: Box<[u8]>,
     headers: Box<[libc::mmsghdr]>,
@@ -118,13 +118,15 @@ pub(super) struct Outgoing {
     /// Where the message that is being written begins, and where it ends so far.
     begin: usize,
     end: usize,
-    datagram_len: usize,
+    /// Bytes of that message's first datagram, and of its last so far.
+    segment_len: usize,
+    last_len: usize,
 }
 
 impl Outgoing {
-    /// Makes room for [`MESSAGES_MAX`] messages of `segments` datagrams of `datagram_len` bytes.
-    pub(super) fn new(datagram_len: usize, segments: usize) -> Self {
-        let message_len = (datagram_len * segments).next_multiple_of(ALIGNMENT);
+    /// Makes room for [`MESSAGES_MAX`] messages of `segments` datagrams of at most `len_max` bytes.
+    pub(super) fn new(len_max: usize, segments: usize) -> Self {
+        let message_len = (len_max * segments).next_multiple_of(ALIGNMENT);
         Self {
             bytes: vec![0; MESSAGES_MAX * message_len].into(),
             headers: vec![empty_header(); MESSAGES_MAX].into(),
@@ -134,7 +136,8 @@ impl Outgoing {
             used: 0,
             begin: 0,
             end: 0,
-            datagram_len,
+            segment_len: 0,
+            last_len: 0,
         }
     }
 
@@ -148,10 +151,27 @@ impl Outgoing {
         self.used == 0
     }
 
-    /// Room for the next datagram of the message that is being written.
-    pub(super) fn append(&mut self) -> &mut [u8] {
+    /// Whether a message is being written.
+    pub(super) fn is_writing(&self) -> bool {
+        self.end > self.begin
+    }
+
+    /// Whether a datagram of `len` bytes can be the next of the message that is being written, which holds at most `segments`.
+    pub(super) fn is_joinable(&self, len: usize, segments: usize) -> bool {
+        !self.is_writing()
+            || (len <= self.segment_len
+                && self.last_len == self.segment_len
+                && self.end - self.begin < segments * self.segment_len)
+    }
+
+    /// Room for the next datagram of the message that is being written, of `len` bytes.
+    pub(super) fn append(&mut self, len: usize) -> &mut [u8] {
         let at = self.end;
-        self.end += self.datagram_len;
+        if !self.is_writing() {
+            self.segment_len = len;
+        }
+        self.last_len = len;
+        self.end += len;
         &mut self.bytes[at..self.end]
     }
 
@@ -165,7 +185,7 @@ impl Outgoing {
     /// Ends the message that is being written, which goes to `destination`; whether it was the last that has room.
     pub(super) fn stage(&mut self, destination: usize) -> bool {
         let (begin, len) = (self.begin, self.end - self.begin);
-        self.staged[self.used] = Staged { begin, len, segment_len: self.datagram_len, destination };
+        self.staged[self.used] = Staged { begin, len, segment_len: self.segment_len, destination };
         self.used += 1;
         self.begin = self.end.next_multiple_of(ALIGNMENT);
         self.end = self.begin;
@@ -298,10 +318,10 @@ mod tests {
         let (sending, receiving, address) = pair();
         let mut outgoing = Outgoing::new(100, 3);
         for fill in [1, 2, 3] {
-            outgoing.append().fill(fill);
+            outgoing.append(100).fill(fill);
         }
         assert!(!outgoing.stage(0));
-        outgoing.append().fill(4);
+        outgoing.append(100).fill(4);
         outgoing.stage(0);
         assert_eq!(outgoing.send(sending.as_fd(), &[address]).unwrap(), 2);
         let mut incoming = Incoming::new(2048);
@@ -314,6 +334,19 @@ mod tests {
         }
         assert_eq!(fills, [(100, 1), (100, 2), (100, 3), (100, 4)]);
         assert_eq!(incoming.receive(receiving.as_fd(), 64, Wait::Never).unwrap(), 0);
+    }
+
+    #[test]
+    fn only_the_last_datagram_of_a_message_may_be_shorter_and_none_longer() {
+        let mut outgoing = Outgoing::new(100, 3);
+        assert!(!outgoing.is_writing() && outgoing.is_joinable(100, 3));
+        outgoing.append(90);
+        assert!(!outgoing.is_joinable(91, 3) && outgoing.is_joinable(90, 3) && !outgoing.is_joinable(90, 1));
+        outgoing.append(90);
+        outgoing.append(50);
+        assert!(!outgoing.is_joinable(50, 9), "the one before it is shorter");
+        outgoing.stage(0);
+        assert!(!outgoing.is_writing() && outgoing.is_joinable(100, 3));
     }
 
     #[test]

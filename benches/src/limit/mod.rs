@@ -11,6 +11,7 @@
 
 mod far_end;
 mod forwarder;
+mod lens;
 mod messages;
 mod network;
 mod pace;
@@ -25,11 +26,14 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::time::{ClockId, clock_gettime};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 use serde::Serialize;
 use socket2::{SockAddr, Socket};
 
 use self::far_end::{FarEnd, Idle, Script};
-use self::forwarder::{Forwarder, HEADER_LEN, TAG_LEN};
+use self::forwarder::Forwarder;
+pub use self::lens::Lens;
 use self::messages::{MESSAGES_MAX, Outgoing, Wait};
 use self::network::Cpus;
 pub use self::network::Device;
@@ -124,9 +128,9 @@ pub struct Options {
     /// Members of each room who speak
     #[arg(long, default_value_t = 2)]
     pub speakers: usize,
-    /// Bytes of a datagram: 12 of header, 16 of tag, and the payload
-    #[arg(long, default_value_t = 200, value_parser = packet_len)]
-    pub packet_len: usize,
+    /// Bytes of a datagram: 12 of header, 16 of tag, and the payload; 100-160 for any from 100 to 160
+    #[arg(long, value_name = "BYTES", default_value = "200")]
+    pub packet_len: Lens,
     /// Packets that a speaker sends at once, as the packets of a video frame
     #[arg(long, default_value_t = 1, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=MESSAGES_MAX as u64))]
     pub burst: usize,
@@ -159,17 +163,6 @@ pub struct Options {
     /// Ways to send, comma-separated [default: all that differ]
     #[arg(long, value_enum, value_delimiter = ',')]
     pub variants: Vec<Variant>,
-}
-
-/// The largest datagram that goes over Ethernet whole.
-const PACKET_LEN_MAX: usize = 1472;
-
-fn packet_len(text: &str) -> Result<usize, String> {
-    const LEN_MIN: usize = HEADER_LEN + TAG_LEN + 1;
-    match text.parse() {
-        Ok(len @ LEN_MIN..=PACKET_LEN_MAX) => Ok(len),
-        _ => Err(format!("a datagram has {LEN_MIN} to {PACKET_LEN_MAX} bytes")),
-    }
 }
 
 fn interval(text: &str) -> Result<Duration, String> {
@@ -249,6 +242,8 @@ struct Run {
     options: Options,
     shape: Shape,
     visits: Visits,
+    /// Draws lengths.
+    random: StdRng,
     forwarder: Forwarder,
     far_end: Option<FarEnd>,
     /// Fills the input's queue where free-running.
@@ -286,12 +281,13 @@ impl Run {
             None
         };
         core_affinity::set_for_current(cpus.forwarder);
-        let segments = Outgoing::segments_max(options.packet_len).min(options.batch());
-        let sender = Sender::new(network::open()?, destinations, connected, options.packet_len, segments)?;
+        let segments = Outgoing::segments_max(options.packet_len.max).min(options.batch());
+        let sender = Sender::new(network::open()?, destinations, connected, options.packet_len.max, segments)?;
         Ok(Self {
             options: options.clone(),
             shape,
             visits: Visits::new(shape.streams(), options.seed),
+            random: StdRng::seed_from_u64(options.seed),
             forwarder: Forwarder::new(shape, input_socket, sender, segments)?,
             far_end,
             source: network::open()?,
@@ -321,11 +317,10 @@ impl Run {
     }
 
     fn forward_freely(&mut self) -> Result<Slice, LimitError> {
-        let mut packet = vec![1; self.options.packet_len];
         for _ in 0..self.inputs / self.options.burst {
             let stream = self.visits.next().unwrap_or_default();
             for _ in 0..self.options.burst {
-                self.protect(stream, &mut packet)?;
+                let packet = self.packet(stream)?;
                 self.source.send_to(&packet, &self.input).map_err(LimitError::Send)?;
             }
         }
@@ -346,7 +341,7 @@ impl Run {
     /// packet and takes all that are there; and after a turn, a sleep in which more gather.
     fn forward_paced(&mut self, interval: Duration) -> Result<Slice, LimitError> {
         let script = self.script(interval)?;
-        let (expected, begin) = (script.times.len(), script.begin);
+        let (expected, begin) = (script.packets.len(), script.begin);
         self.far_end.as_ref().ok_or(LimitError::FarEnd)?.play(script)?;
         let (batch, coalesce) = (self.options.batch(), self.options.coalesce);
         thread::sleep(begin.saturating_duration_since(Instant::now()));
@@ -370,28 +365,22 @@ impl Run {
 
     fn script(&mut self, interval: Duration) -> Result<Script, LimitError> {
         let pace = Pace::new(self.shape, interval, self.options.seed);
-        let mut script = Script {
-            begin: Instant::now(),
-            times: Vec::new(),
-            packets: Vec::new(),
-            packet_len: self.options.packet_len,
-        };
-        let mut packet = vec![1; self.options.packet_len];
+        let mut script = Script { begin: Instant::now(), packets: Vec::new() };
         for (time, stream) in pace.arrivals(self.options.round) {
             for _ in 0..self.options.burst {
-                self.protect(stream, &mut packet)?;
-                script.times.push(time);
-                script.packets.extend_from_slice(&packet);
+                script.packets.push((time, self.packet(stream)?));
             }
         }
         script.begin = Instant::now() + HEAD_START;
         Ok(script)
     }
 
-    fn protect(&mut self, stream: usize, packet: &mut [u8]) -> Result<(), LimitError> {
+    /// The next packet of a stream.
+    fn packet(&mut self, stream: usize) -> Result<Vec<u8>, LimitError> {
         self.counter += 1;
-        packet.fill(1);
-        self.forwarder.protect(stream, self.counter, packet)
+        let mut packet = vec![1; self.options.packet_len.draw(&mut self.random)];
+        self.forwarder.protect(stream, self.counter, &mut packet)?;
+        Ok(packet)
     }
 
     fn finish_slice(&self, meter: &Meter, taken: usize) -> Result<Slice, LimitError> {

@@ -88,7 +88,7 @@ impl fmt::Display for Report {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Options { rooms, members, speakers, packet_len, burst, seed, .. } = self.options;
         write!(out, "{rooms} rooms of {members}, {speakers} speaking: each packet to {}; ", members - 1)?;
-        write!(out, "{packet_len} B, {burst} at a time, {} a turn; ", self.options.batch())?;
+        write!(out, "{packet_len}, {burst} at a time, {} a turn; ", self.options.batch())?;
         match self.options.pace {
             Some(pace) => write!(out, "every {pace:?}, gathered for {:?}", self.options.coalesce)?,
             None => write!(out, "free-running")?,

@@ -75,12 +75,12 @@ pub(super) struct Sender {
 }
 
 impl Sender {
-    /// Sends datagrams of `datagram_len` bytes, at most `segments` in one message.
+    /// Sends datagrams of at most `len_max` bytes, at most `segments` in one message.
     pub(super) fn new(
         socket: Socket,
         destinations: Vec<SockAddr>,
         connected: Vec<Socket>,
-        datagram_len: usize,
+        len_max: usize,
         segments: usize,
     ) -> Result<Self, LimitError> {
         let ring = || -> std::io::Result<IoUring> {
@@ -94,7 +94,7 @@ impl Sender {
         Ok(Self {
             variant: Variant::Crypto,
             sent: Sent::default(),
-            out: Outgoing::new(datagram_len, segments),
+            out: Outgoing::new(len_max, segments),
             ring: ring().map_err(LimitError::Ring)?,
             socket,
             destinations,

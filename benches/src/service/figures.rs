@@ -26,6 +26,9 @@ pub(super) struct Quantiles {
     pub(super) p999_ms: f64,
 }
 
+/// By how many bytes the load tool's voices are shorter or longer than their mean: they have 50 to 110.
+const VOICE_LEN_SPREAD: usize = 30;
+
 /// What a row gave in one round.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Round {
@@ -96,9 +99,11 @@ impl Figures {
         }
     }
 
-    /// Bytes of a datagram, for the limit.
-    pub(super) fn datagram_len(&self) -> usize {
-        self.received_len.round() as usize
+    /// Bytes of a datagram, the least and the most, for the limit: those of pictures have the mean length, and voices any around
+    /// it.
+    pub(super) fn datagram_lens(&self, is_voice: bool) -> (usize, usize) {
+        let (mean, spread) = (self.received_len.round() as usize, if is_voice { VOICE_LEN_SPREAD } else { 0 });
+        (mean.saturating_sub(spread), mean + spread)
     }
 }
 

@@ -272,12 +272,15 @@ impl Programs {
         let crowd = row.crowd();
         let Crowd { rooms, members, speakers, cameras, .. } = crowd;
         let producers = speakers + cameras;
+        let (len_min, len_max) = figures.datagram_lens(cameras == 0);
         let mut command = Command::new(&self.limit);
         command
-            .args(["--json", "--rounds", "2", "--rooms", &rooms.to_string(), "--members", &members.to_string()])
+            .args(["--json", "--rounds", "3", "--rooms", &rooms.to_string(), "--members", &members.to_string()])
             .args(["--speakers", &producers.to_string(), "--sinks", &crowd.participants().to_string()])
-            .args(["--packet-len", &figures.datagram_len().to_string()]);
-        if !row.is_saturated() {
+            .args(["--packet-len", &format!("{len_min}-{len_max}")]);
+        if row.is_saturated() {
+            command.args(["--batch", &row.limit_batch().to_string()]);
+        } else {
             let pace = Duration::from_secs_f64((rooms * producers) as f64 / figures.taken_per_s.max(1.0));
             command.args(["--pace", &format!("{}us", pace.as_micros())]);
         }

@@ -2,6 +2,9 @@
 
 use clap::ValueEnum;
 
+/// As many packets as the limit takes in a turn at the most.
+const LIMIT_BATCH: usize = 64;
+
 /// A shape of load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Row {
@@ -102,5 +105,11 @@ impl Row {
     /// Whether the shard hardly ever waits, so that its limit never does.
     pub fn is_saturated(self) -> bool {
         matches!(self, Self::VoiceSaturated | Self::RoomSaturated | Self::VideoSaturated)
+    }
+
+    /// Packets that a turn of a limit that never waits takes. Voices come together, and what is for one listener can leave as one
+    /// message; a camera's packets are paced, and come one by one.
+    pub fn limit_batch(self) -> usize {
+        if self.crowd().cameras == 0 { LIMIT_BATCH } else { 1 }
     }
 }

@@ -30,7 +30,7 @@ impl fmt::Display for Table {
         writeln!(out)?;
         writeln!(
             out,
-            "Medians of the rounds. Times are 50 % / 99 % / 99.9 %. The limit is the fastest way of the bare loop at the same \
+            "Medians of the rounds; lost: the most of any round. Times are 50 % / 99 % / 99.9 %. The limit is the fastest way of the bare loop at the same \
              arrivals; its name stands beside. kB each: what the service's memory grew by for a participant."
         )?;
         for (row, rounds) in &self.rows {
@@ -78,17 +78,19 @@ fn write_row(out: &mut fmt::Formatter<'_>, row: Row, rounds: &[Round]) -> fmt::R
         " | {} | {} | {:.3} % | {:.1} | {:.0} | {:.2} |",
         quantiles(&|figures| figures.residence),
         quantiles(&|figures| figures.latency),
-        of(&|figures| figures.loss_percent),
+        rounds.iter().map(|round| round.figures.loss_percent).max_by(f64::total_cmp).unwrap_or(f64::NAN),
         of(&|figures| figures.bytes_each / 1000.0),
         of(&|figures| figures.sleeps_per_s),
         of(&|figures| figures.segments),
     )
 }
 
-/// The middle of values in any order; of two, the lower.
+/// The middle of values in any order; of an even number, the mean of the two in the middle.
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
-    values.get(values.len().saturating_sub(1) / 2).copied().unwrap_or(f64::NAN)
+    let middle = values.len().saturating_sub(1) / 2..=values.len() / 2;
+    let middle = values.get(middle).unwrap_or_default();
+    middle.iter().sum::<f64>() / middle.len() as f64
 }
 
 #[cfg(test)]
@@ -106,5 +108,20 @@ mod tests {
             Table::new(vec![(Row::OneRoom, vec![round(3000.0, 2000.0), round(6000.0, 2000.0), round(5000.0, 4000.0)])]);
         let text = table.to_string();
         assert!(text.contains("| 1000 | 25.0 % | 5000 | 2000 connected | 1.50 |"), "{text}");
+    }
+
+    #[test]
+    fn what_any_round_lost_is_told() {
+        let round = |loss_percent: f64| Round { figures: Figures { loss_percent, ..Figures::default() }, limit: None };
+        let table = Table::new(vec![(Row::OneRoom, vec![round(0.25), round(0.0), round(0.0)])]);
+        assert!(table.to_string().contains("| 0.250 % |"), "{table}");
+    }
+
+    #[test]
+    fn the_median_is_the_middle_or_the_mean_of_two() {
+        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
+        assert_eq!(median(vec![4.0]), 4.0);
+        assert!(median(Vec::new()).is_nan());
     }
 }
