@@ -89,6 +89,10 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 /// The same where the time of getting in is measured.
 const CLOSE_LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
+/// With this niceness a busy process takes a third of a CPU (sched(7): its weight is 526, and 1024 the others'). The load tool
+/// has one CPU too, with which it cannot fill the shard's on every machine; two thirds of that it can.
+const COMPETITOR_NICENESS: &str = "3";
+
 /// Runs all rows and gives the table. `tell` is told what happens.
 ///
 /// # Errors
@@ -127,6 +131,7 @@ async fn measure(row: Row, duration: Duration, programs: &Programs, cpus: &Cpus)
     let crowd = row.crowd();
     let mut load = programs.load(&service, crowd, JOIN_RATE, duration + SETTLING + MARGIN)?;
     wait_until_in(row, &service, crowd.participants(), JOINS_MAX, &mut load).await?;
+    let _competitor = if row.is_saturated() { Some(cpus.compete()?) } else { None };
     sleep(SETTLING).await;
     let loaded_bytes = service.resident_bytes()?;
 
@@ -218,10 +223,27 @@ impl Cpus {
 
     /// Keeps this process, and those that it starts from now on, off the shard's CPU.
     fn use_others(&self) -> Result<(), ServiceError> {
-        let mut others = CpuSet::new();
-        others.set(self.others).map_err(ServiceError::Affinity)?;
-        sched_setaffinity(Pid::from_raw(0), &others).map_err(ServiceError::Affinity)
+        use_only(self.others)
     }
+
+    /// Starts a process that takes a part of the shard's CPU, until it is dropped.
+    fn compete(&self) -> Result<Child, ServiceError> {
+        use_only(self.shard)?;
+        let competitor = ChildCommand::new("nice")
+            .args(["-n", COMPETITOR_NICENESS, "sh", "-c", "while :; do :; done"])
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .spawn();
+        self.use_others()?;
+        competitor.map_err(|error| failed("nice", &error))
+    }
+}
+
+/// Keeps this process, and those that it starts from now on, on one CPU.
+fn use_only(cpu: usize) -> Result<(), ServiceError> {
+    let mut one = CpuSet::new();
+    one.set(cpu).map_err(ServiceError::Affinity)?;
+    sched_setaffinity(Pid::from_raw(0), &one).map_err(ServiceError::Affinity)
 }
 
 /// The programs that are run.

@@ -37,10 +37,10 @@ const NONE_FROM: f32 = 0.5;
 const HOLD_MAX: Duration = Duration::from_millis(5);
 
 /// From this share on a shard holds packets back: below, it has room for whatever comes in a moment.
-const HOLD_FROM: f32 = 0.8;
+const HOLD_FROM: f32 = 0.7;
 
 /// From this share on it holds them for the whole time; one that is full never sleeps, since its turns are longer than that.
-const HOLD_WHOLE_FROM: f32 = 0.95;
+const HOLD_WHOLE_FROM: f32 = 0.85;
 
 /// A shorter rest is none: the sleep and its wake take twenty microseconds of work, and the kernel may end it fifty late.
 const REST_MIN: Duration = Duration::from_micros(100);

@@ -84,8 +84,8 @@ pub struct TargetArgs {
     /// A command that prints a token for {user} and {channel}. Example: --token-command 'issue-token {user}'
     #[arg(long, value_name = "COMMAND")]
     pub token_command: Option<String>,
-    /// The address that sockets are bound on; loopback for a server on loopback, else any. Example: --local-ip
-    /// 192.0.2.7
+    /// The address that sockets are bound on [default: for a server on loopback one for each participant from 127.1.0.1 on,
+    /// else any]. Example: --local-ip 192.0.2.7
     #[arg(long, value_name = "IP")]
     pub local_ip: Option<IpAddr>,
 }

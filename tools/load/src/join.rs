@@ -3,7 +3,7 @@
 //! Connected transports go to a lane; what stays here is the signaling connection.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,6 +18,7 @@ use tokio::time::sleep;
 
 use crate::lane::{LaneOrders, Order, ProducerStart, Receiver, Sender, Side, StreamStart};
 use crate::measure::histogram::Durations;
+use crate::run::{local_for, loopback_of};
 use crate::shape::{Seat, Shape};
 use crate::source::{Format, Kind, Ledger, Library, Picture, Source, Video, Voice};
 use crate::token::TokenSource;
@@ -43,8 +44,8 @@ pub struct Call {
     pub url: String,
     /// Where tokens come from.
     pub tokens: TokenSource,
-    /// The address that sockets are bound on.
-    pub local: IpAddr,
+    /// The address that sockets are bound on, where one was asked for.
+    pub local: Option<IpAddr>,
     /// The certificate of all transports: making one for each would cost more than the handshake.
     pub identity: DtlsIdentity,
     /// The lanes.
@@ -254,7 +255,11 @@ impl Stay<'_> {
 
     /// Makes and connects a transport.
     async fn open(&mut self, direction: &str) -> Result<(String, Transport), PeerError> {
-        let local = SocketAddr::new(self.call.local, 0);
+        let local = self.call.local.unwrap_or_else(|| match local_for(&self.call.url) {
+            IpAddr::V4(Ipv4Addr::LOCALHOST) => loopback_of(self.seat),
+            any => any,
+        });
+        let local = SocketAddr::new(local, 0);
         let created = self.request("createTransport", json!({ "direction": direction })).await?;
         let id = text(&created, "transportId")?;
         let remote = Remote::from_message(&created, local)?;
