@@ -137,26 +137,21 @@ fn quantile(buckets: &[(f64, f64)], share: f64) -> f64 {
     from
 }
 
-/// What the fastest way of the bare loop costs.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Limit {
-    pub(super) variant: String,
-    pub(super) cpu_ns: f64,
-}
+/// What each way of the bare loop costs that sends, by its name: CPU ns for one forwarded packet.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Limit(pub(super) BTreeMap<String, f64>);
 
 impl Limit {
-    /// The fastest way that sends.
-    pub(super) fn fastest(report: &Value) -> Option<Self> {
+    /// Reads the limit's report; `None` where it has no way that sends.
+    pub(super) fn read(report: &Value) -> Option<Self> {
         let variants = report.pointer("/variants")?.as_array()?;
-        let costs: BTreeMap<u64, &str> = variants
-            .iter()
-            .filter_map(|variant| {
-                let name = variant.get("variant")?.as_str()?;
-                let cpu_ns = variant.get("cpu_ns_per_packet")?.as_f64()?;
-                (name != "crypto").then_some((cpu_ns.round() as u64, name))
-            })
-            .collect();
-        costs.first_key_value().map(|(cpu_ns, name)| Self { variant: (*name).to_owned(), cpu_ns: *cpu_ns as f64 })
+        let cost = |variant: &Value| {
+            let name = variant.get("variant")?.as_str()?;
+            let cpu_ns = variant.get("cpu_ns_per_packet")?.as_f64()?;
+            (name != "crypto").then(|| (name.to_owned(), cpu_ns))
+        };
+        let costs: BTreeMap<_, _> = variants.iter().filter_map(cost).collect();
+        (!costs.is_empty()).then_some(Self(costs))
     }
 }
 
@@ -175,12 +170,14 @@ mod tests {
     }
 
     #[test]
-    fn the_fastest_way_that_sends_is_the_limit() {
+    fn the_ways_that_send_are_read() {
         let report = serde_json::json!({ "variants": [
             { "variant": "crypto", "cpu_ns_per_packet": 90.0 },
             { "variant": "sendmmsg", "cpu_ns_per_packet": 2900.2 },
             { "variant": "connected", "cpu_ns_per_packet": 2600.4 },
         ] });
-        assert_eq!(Limit::fastest(&report), Some(Limit { variant: "connected".into(), cpu_ns: 2600.0 }));
+        let costs = [("connected".to_owned(), 2600.4), ("sendmmsg".to_owned(), 2900.2)];
+        assert_eq!(Limit::read(&report), Some(Limit(costs.into())));
+        assert_eq!(Limit::read(&serde_json::json!({ "variants": [] })), None);
     }
 }

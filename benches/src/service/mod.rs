@@ -310,6 +310,6 @@ impl Programs {
         let report: Value = serde_json::from_slice(&output.stdout).map_err(|error| {
             failed("limit", &format!("no report ({error}): {}", String::from_utf8_lossy(&output.stderr)))
         })?;
-        Ok(Limit::fastest(&report))
+        Ok(Limit::read(&report))
     }
 }

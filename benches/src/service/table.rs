@@ -63,13 +63,11 @@ fn write_row(out: &mut fmt::Formatter<'_>, row: Row, rounds: &[Round]) -> fmt::R
         of(&|figures| figures.forwarded_per_s),
         100.0 * of(&|figures| figures.busy)
     )?;
-    let limits: Vec<_> = rounds.iter().filter_map(|round| round.limit.as_ref()).collect();
-    match limits.first() {
-        Some(first) => {
-            let limit_ns = median(limits.iter().map(|limit| limit.cpu_ns).collect());
+    match fastest(rounds) {
+        Some((variant, limit_ns)) => {
             // Each round's service beside that round's limit: what the machine does to one it does to the other.
-            let ratios = rounds.iter().filter_map(|round| Some(round.figures.cpu_ns / round.limit.as_ref()?.cpu_ns));
-            write!(out, " | {limit_ns:.0} {} | {:.2}", first.variant, median(ratios.collect()))?;
+            let ratio = |round: &Round| Some(round.figures.cpu_ns / round.limit.as_ref()?.0.get(variant)?);
+            write!(out, " | {limit_ns:.0} {variant} | {:.2}", median(rounds.iter().filter_map(ratio).collect()))?;
         }
         None => write!(out, " | – | –")?,
     }
@@ -83,6 +81,14 @@ fn write_row(out: &mut fmt::Formatter<'_>, row: Row, rounds: &[Round]) -> fmt::R
         of(&|figures| figures.sleeps_per_s),
         of(&|figures| figures.segments),
     )
+}
+
+/// The fastest way of the bare loop, by its median over all rounds: the fastest of one round is the luckiest.
+fn fastest(rounds: &[Round]) -> Option<(&str, f64)> {
+    let limits = || rounds.iter().filter_map(|round| round.limit.as_ref());
+    let cost = |variant: &String| median(limits().filter_map(|limit| limit.0.get(variant).copied()).collect());
+    let variants = limits().flat_map(|limit| limit.0.keys());
+    variants.map(|variant| (variant.as_str(), cost(variant))).min_by(|(_, one), (_, other)| one.total_cmp(other))
 }
 
 /// The middle of values in any order; of an even number, the mean of the two in the middle.
@@ -102,7 +108,10 @@ mod tests {
     fn a_row_tells_medians_and_the_ratio_round_by_round() {
         let round = |cpu_ns: f64, limit_ns: f64| {
             let figures = Figures { cpu_ns, forwarded_per_s: 1000.0, busy: 0.25, ..Figures::default() };
-            Round { figures, limit: Some(Limit { variant: "connected".into(), cpu_ns: limit_ns }) }
+            // What is faster in a single round is not the fastest.
+            let other_ns = if limit_ns > 3000.0 { 1000.0 } else { 9000.0 };
+            let limit = [("connected".to_owned(), limit_ns), ("gso".to_owned(), other_ns)];
+            Round { figures, limit: Some(Limit(limit.into())) }
         };
         let table =
             Table::new(vec![(Row::OneRoom, vec![round(3000.0, 2000.0), round(6000.0, 2000.0), round(5000.0, 4000.0)])]);
