@@ -99,8 +99,8 @@ pub struct ServeArgs {
     pub max_incoming_bitrate: Option<u32>,
 
     /// How long packets gather in a shard once they come closer together than that, in microseconds [default: 1000 where it
-    /// has little to do, less the more it has, none from half a core on, and up to 5000 where it is nearly full]. Longer costs
-    /// less CPU for a packet and adds as much latency; 0 wakes it for each.
+    /// has little to do, less the more it has, none from half a core on, and up to 5000 where it is nearly full]. Some
+    /// milliseconds cost less CPU for a packet and add as much latency; 0 wakes it for each.
     #[arg(long, value_name = "MICROSECONDS", env = "COALESCE_US", value_parser = read_coalesce)]
     pub coalesce_us: Option<u32>,
 
