@@ -157,8 +157,8 @@ fn voices_that_come_together_leave_as_few_messages_and_are_heard_as_they_were_sa
 }
 
 #[test]
-fn where_messages_are_not_cut_voices_are_neither_padded_nor_put_in_order() {
-    // 100 and 97, 90 and 84, 40, 95.
+fn where_messages_are_not_cut_voices_are_not_padded_and_none_goes_before_its_turn() {
+    // 100 and 97, 90 and 84, 40, and then the one that came last, 95.
     assert_eq!(messages_of_six_voices(SendOutcome { is_uncut: true, ..SendOutcome::default() }), 4);
 }
 

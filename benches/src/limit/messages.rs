@@ -12,7 +12,7 @@ use io_uring::{IoUring, opcode, squeue, types};
 use socket2::SockAddr;
 
 /// Datagrams of one `recvmmsg`, and messages of one `sendmmsg` or one submission. More changes nothing measurable.
-pub(super) const MESSAGES_MAX: usize = 64;
+pub const MESSAGES_MAX: usize = 64;
 
 /// Datagrams that the kernel cuts one message into: its UDP_MAX_SEGMENTS, before it was raised to 128.
 pub(super) const SEGMENTS_MAX: usize = 64;

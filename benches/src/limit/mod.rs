@@ -1,4 +1,4 @@
-//! The limit: the bare fan-out loop that no forwarder on this kernel can beat.
+//! The limit: the bare fan-out loop that no forwarder on this kernel can beat, unless it pads packets to one length.
 //!
 //! It takes a packet, opens it, and for every other member of the room copies it, seals the copy under that member's
 //! expanded key and sends it. It finds nothing, rewrites nothing and keeps nothing, so what a service takes longer is the
@@ -34,7 +34,8 @@ use socket2::{SockAddr, Socket};
 use self::far_end::{FarEnd, Idle, Script};
 use self::forwarder::Forwarder;
 pub use self::lens::Lens;
-use self::messages::{MESSAGES_MAX, Outgoing, Wait};
+pub use self::messages::MESSAGES_MAX;
+use self::messages::{Outgoing, Wait};
 use self::network::Cpus;
 pub use self::network::Device;
 pub use self::pace::Pace;
@@ -262,9 +263,10 @@ impl Run {
         network::enter(options.device)?;
 
         let (input_socket, input) = network::input()?;
-        let burst = options.burst;
+        // Whole turns of whole bursts.
+        let step = options.batch().next_multiple_of(options.burst);
         let inputs = (COPIES_PER_SLICE / shape.copies()).clamp(*INPUTS.start(), *INPUTS.end());
-        let inputs = inputs.min(network::queue_len(&input_socket)).max(burst) / burst * burst;
+        let inputs = inputs.min(network::queue_len(&input_socket)).max(step) / step * step;
         let sinks = network::sinks(options.device, options.sinks)?;
         let destinations = network::destinations(options.device, &sinks, shape.destinations());
         let is_connected = |variant: &Variant| matches!(variant, Variant::Connected | Variant::ConnectedGso);

@@ -23,14 +23,15 @@ pub enum Variant {
     /// A connected socket for each destination, registered with one io_uring (SINGLE_ISSUER, DEFER_TASKRUN), 64 sends a
     /// submission, successes not told
     Connected,
-    /// All packets that a turn has for one destination as one message that the kernel cuts (UDP_SEGMENT), by `sendmmsg`
+    /// The packets that a turn has for one destination in as few messages as their lengths allow, which the kernel cuts
+    /// (UDP_SEGMENT), by `sendmmsg`
     Gso,
     /// The same through the connected sockets and the ring
     ConnectedGso,
 }
 
 impl Variant {
-    /// Whether all packets of a turn for one destination leave as one message.
+    /// Whether packets of a turn for one destination leave as one message.
     pub fn is_segmenting(self) -> bool {
         matches!(self, Self::Gso | Self::ConnectedGso)
     }

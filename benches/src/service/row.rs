@@ -2,8 +2,7 @@
 
 use clap::ValueEnum;
 
-/// As many packets as the limit takes in a turn at the most.
-const LIMIT_BATCH: usize = 64;
+use crate::limit::MESSAGES_MAX;
 
 /// A shape of load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -26,11 +25,11 @@ pub enum Row {
     Consumers3000,
     /// 100 rooms of 10 with microphones, one of each speaks: memory with both transports and nine consumers each
     Memory,
-    /// 100 rooms of 10 where seven speak: as much as one core forwards, or more
+    /// 100 rooms of 10 where seven speak: as much as two thirds of a core forward, or more
     VoiceSaturated,
-    /// One room of 300 where thirty speak: as much as one core forwards, or more
+    /// One room of 300 where thirty speak: as much as two thirds of a core forward, or more
     RoomSaturated,
-    /// 22 rooms of 10 with ten cameras each: as much as one core forwards, or as the load tool can take
+    /// 22 rooms of 10 with ten cameras each: about as much as two thirds of a core forward
     VideoSaturated,
 }
 
@@ -110,6 +109,6 @@ impl Row {
     /// Packets that a turn of a limit that never waits takes. Voices come together, and what is for one listener can leave as one
     /// message; a camera's packets are paced, and come one by one.
     pub fn limit_batch(self) -> usize {
-        if self.crowd().cameras == 0 { LIMIT_BATCH } else { 1 }
+        if self.crowd().cameras == 0 { MESSAGES_MAX } else { 1 }
     }
 }

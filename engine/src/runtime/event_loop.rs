@@ -42,7 +42,7 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(5);
 struct Turn {
     /// Commands, datagrams and answers of handshakes that were taken.
     taken: usize,
-    /// Whether a step ended at its bound, so that more waits.
+    /// Whether a step ended at its bound, so that more waits, or the socket was not looked at.
     is_cut_short: bool,
 }
 
@@ -56,7 +56,7 @@ pub(super) struct EventLoop {
     dtls_waiting: Option<DtlsRequest>,
     coalescer: Coalescer,
     notify: Box<dyn Fn()>,
-    /// Whether datagrams gather, or the last wake followed the one before within the interval.
+    /// Whether datagrams gather, or the last sleep was shorter than the interval.
     is_streaming: bool,
     last_wake: Instant,
     /// How long the loop slept before that.
@@ -95,13 +95,16 @@ impl EventLoop {
     /// # Errors
     /// The socket is broken.
     pub(super) fn run(mut self) -> io::Result<()> {
+        let mut taken = 0;
         loop {
             let turn = self.take_turn(Instant::now())?;
             if self.shard.is_shut_down() || self.is_signaling_gone {
                 return Ok(());
             }
+            taken += turn.taken;
             if !turn.is_cut_short {
-                self.sleep(turn);
+                self.sleep(taken > 0);
+                taken = 0;
             }
         }
     }
@@ -109,7 +112,8 @@ impl EventLoop {
     fn take_turn(&mut self, now: Instant) -> io::Result<Turn> {
         self.mailbox.bell().hush();
         let commands = self.take_commands(now);
-        let datagrams = if self.shard.has_input() { 0 } else { self.socket.receive(self.shard.input_mut(), now)? };
+        let is_behind = self.shard.has_input();
+        let datagrams = if is_behind { 0 } else { self.socket.receive(self.shard.input_mut(), now)? };
         self.shard.handle_input(now);
         let responses = self.take_dtls_responses(now);
         self.shard.handle_timeout(now);
@@ -123,6 +127,7 @@ impl EventLoop {
             taken: commands + datagrams + responses,
             is_cut_short: commands == COMMANDS_PER_TURN_MAX
                 || datagrams == BATCH_MAX
+                || is_behind
                 || self.shard.has_input()
                 || responses == DTLS_RESPONSES_PER_TURN_MAX
                 || self.shard.poll_timeout().is_some_and(|due| due <= now),
@@ -192,13 +197,13 @@ impl EventLoop {
         }
     }
 
-    /// Sleeps until there is something to do, or under a stream while datagrams gather. Either way the whole thread sleeps: the
-    /// executor has no other task.
-    fn sleep(&mut self, turn: Turn) {
+    /// Sleeps until there is something to do, or under a stream, if something was taken since the last sleep, while datagrams
+    /// gather. Either way the whole thread sleeps: the executor has no other task.
+    fn sleep(&mut self, has_taken: bool) {
         let asleep = Instant::now();
         let worked = asleep.duration_since(self.last_wake);
         self.coalescer.count(self.last_slept, worked);
-        let is_gathering = self.is_streaming && turn.taken > 0;
+        let is_gathering = self.is_streaming && has_taken;
         if is_gathering {
             let rest = self.coalescer.rest(worked);
             self.shard.stats_mut().sleeps += u64::from(!rest.is_zero());
@@ -213,7 +218,7 @@ impl EventLoop {
         }
         let awake = Instant::now();
         self.last_slept = awake.duration_since(asleep);
-        self.is_streaming = is_gathering || self.coalescer.is_streaming(worked + self.last_slept);
+        self.is_streaming = is_gathering || self.coalescer.is_streaming(self.last_slept);
         self.last_wake = awake;
     }
 

@@ -112,7 +112,7 @@ pub struct Shard {
     staging: Staging<PeerKey, ConsumerKey>,
     /// Copies of media.
     output: OutputBatch,
-    /// Whether messages are cut into datagrams of one length, so that copies are padded and put in order for it.
+    /// Whether messages are cut into datagrams of one length, so that copies are padded for it and the longer of two goes first.
     is_segmenting: bool,
     /// Everything else: answers to checks, handshakes, reports. It goes out first.
     control: OutputBatch,

@@ -286,7 +286,6 @@ impl Objects {
     }
 }
 
-/// Takes `key` out of a list whose order means nothing.
 /// Tells the producer of a consumer whether that flows.
 fn tell_flow(
     producers: &mut SlotMap<ProducerKey, Producer<PeerKey, ConsumerKey>>,
@@ -300,6 +299,7 @@ fn tell_flow(
     }
 }
 
+/// Takes the first that `is_it` says out of a list whose order means nothing.
 fn take_out<T>(items: &mut Vec<T>, is_it: impl FnMut(&T) -> bool) {
     if let Some(place) = items.iter().position(is_it) {
         items.swap_remove(place);
