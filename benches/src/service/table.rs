@@ -30,8 +30,8 @@ impl fmt::Display for Table {
         writeln!(out)?;
         writeln!(
             out,
-            "Medians of the rounds; lost: the most of any round. Times are 50 % / 99 % / 99.9 %. The limit is the fastest way of the bare loop at the same \
-             arrivals; its name stands beside. kB each: what the service's memory grew by for a participant."
+            "Medians of the rounds; lost: the most of any round. Times are 50 % / 99 % / 99.9 %. The limit is the fastest way of \
+             the bare loop at the same arrivals; its name stands beside. kB each: what the service's memory grew by for a participant."
         )?;
         for (row, rounds) in &self.rows {
             for reason in rounds.iter().flat_map(|round| &round.figures.invalid_because) {

@@ -23,7 +23,7 @@ Secrets are no flags: JWT_SECRET, TURN_CREDENTIAL, or a file that --jwt-secret-f
 
 /// A voice SFU: browsers hear each other through pinned media shards.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "voice-service", version, after_help = EXAMPLES)]
+#[command(name = "voice-service", version, after_help = EXAMPLES, allow_negative_numbers = true)]
 pub struct Cli {
     /// How to serve.
     #[command(flatten)]
@@ -98,9 +98,9 @@ pub struct ServeArgs {
     #[arg(long, value_name = "BPS", env = "MAX_INCOMING_BITRATE", value_parser = read_bitrate)]
     pub max_incoming_bitrate: Option<u32>,
 
-    /// How long packets gather in a shard once they come closer together than that, in microseconds [default: 1000 where it
-    /// has little to do, less the more it has, none from half a core on, and up to 5000 where it is nearly full]. Some
-    /// milliseconds cost less CPU for a packet and add as much latency; 0 wakes it for each.
+    /// How long packets gather in a shard once they come closer together than that, in microseconds, at most 20000 [default:
+    /// 1000 where it has little to do, less the more it has, none from half a core on, and up to 5000 where it is nearly full].
+    /// Some milliseconds cost less CPU for a packet and add as much latency; with 0 the shard wakes for each packet.
     #[arg(long, value_name = "MICROSECONDS", env = "COALESCE_US", value_parser = read_coalesce)]
     pub coalesce_us: Option<u32>,
 
@@ -162,7 +162,7 @@ fn read_bitrate(text: &str) -> Result<u32, &'static str> {
 }
 
 fn read_coalesce(text: &str) -> Result<u32, &'static str> {
-    text.parse().map_err(|_| "a time is a whole number of microseconds, such as 1000")
+    text.parse().map_err(|_| "a time is a whole number of microseconds from 0 to 20000")
 }
 
 #[cfg(test)]
@@ -187,8 +187,11 @@ mod tests {
             (["--coalesce-us", "1ms"], "a whole number of microseconds"),
         ] {
             let [flag, value] = flags;
-            let refused = Cli::try_parse_from(["voice-service", &format!("{flag}={value}")]).unwrap_err().to_string();
-            assert!(refused.contains(wanted) && refused.contains(value), "{refused}");
+            for arguments in [vec![format!("{flag}={value}")], flags.map(str::to_owned).to_vec()] {
+                let arguments = std::iter::once("voice-service".to_owned()).chain(arguments);
+                let refused = Cli::try_parse_from(arguments).unwrap_err().to_string();
+                assert!(refused.contains(wanted) && refused.contains(value), "{refused}");
+            }
         }
     }
 }

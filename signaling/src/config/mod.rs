@@ -134,7 +134,10 @@ pub enum ConfigError {
         "--max-incoming-bitrate {bitrate_bps} is below {INCOMING_BITRATE_MIN_BPS} bit/s, which one microphone needs"
     )]
     BadIncomingBitrate { bitrate_bps: u32 },
-    #[error("--coalesce-us {coalesce_us} is above {COALESCE_MAX_US}: packets that wait longer are heard as late")]
+    #[error(
+        "--coalesce-us {coalesce_us} is above {COALESCE_MAX_US}: packets that wait longer are heard as late; give less, or leave \
+         it out of flags, environment and file for the shard's own choice"
+    )]
     BadCoalesce { coalesce_us: u32 },
     #[error("--public-ip {ip} is no address that a client can send to")]
     BadPublicIp { ip: IpAddr },
