@@ -6,7 +6,7 @@
 //! [`Shard::poll_dtls`] until `None` → [`Shard::poll_event`] as long as there is room for events → sleep until
 //! [`Shard::poll_timeout`] at the latest.
 //!
-//! A media packet's way is `take_input` → `on_datagram` → `on_rtp`, which opens it, and `on_media`, which reads it;
+//! A media packet's way is `handle_input` → `on_datagram` → `on_rtp`, which opens it, and `on_media`, which reads it;
 //! `stage_picture`, or `stage_sounds` when the whole batch is read, stages a copy for each consumer; and then `assemble`
 //! writes and protects the copies destination by destination. Nothing on that way allocates, locks, reads a clock or logs.
 
@@ -240,9 +240,21 @@ impl Shard {
     }
 
     /// Takes the input batch: every datagram is opened, and every copy that follows from it is staged. What would be more than
-    /// a turn's waits for the next, which begins without being given any.
+    /// a turn's waits for the next, which begins without being given any. Before each, all that may come of it has room: what
+    /// one peer asks to be sent again takes none from the next.
     pub fn handle_input(&mut self, now: Instant) {
-        self.take_input(now);
+        while self.has_input()
+            && self.copies + self.staging.len() + self.waiting_copies < COPIES_PER_TURN
+            && self.control.has_spare_room(RETRANSMISSION_LEN_MAX)
+        {
+            let slot = self.input_next;
+            self.input_next += 1;
+            self.stats.datagrams_in += 1;
+            if let Err(reason) = self.on_datagram(slot, now) {
+                self.stats.drops.add(reason);
+            }
+        }
+        self.stage_sounds();
     }
 
     /// Assembles the next messages to send, destination by destination; `None` when nothing is staged any more, and then
@@ -265,7 +277,7 @@ impl Shard {
                 self.end_turn();
                 return None;
             }
-            self.take_input(now);
+            self.handle_input(now);
         }
     }
 
@@ -296,23 +308,6 @@ impl Shard {
                 self.stats.residence.observe(now.saturating_duration_since(received_at));
             }
         }
-    }
-
-    /// Opens datagrams of the input and stages their copies, as long as all that may come of one more has room: what one peer
-    /// asks to be sent again takes none from the next.
-    fn take_input(&mut self, now: Instant) {
-        while self.has_input()
-            && self.copies + self.staging.len() + self.waiting_copies < COPIES_PER_TURN
-            && self.control.has_spare_room(RETRANSMISSION_LEN_MAX)
-        {
-            let slot = self.input_next;
-            self.input_next += 1;
-            self.stats.datagrams_in += 1;
-            if let Err(reason) = self.on_datagram(slot, now) {
-                self.stats.drops.add(reason);
-            }
-        }
-        self.stage_sounds();
     }
 
     fn on_datagram(&mut self, slot: usize, now: Instant) -> Result<(), DropReason> {
