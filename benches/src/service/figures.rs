@@ -56,6 +56,12 @@ pub(super) struct Figures {
     pub(super) residence: Quantiles,
     /// From a participant's send to the kernel's receive stamp of another.
     pub(super) latency: Quantiles,
+    /// How much of the time the processor did not keep its pace.
+    pub(super) throttled_percent: f64,
+    /// The latency of the other times.
+    pub(super) latency_unthrottled: Quantiles,
+    /// The share of the latencies that is.
+    pub(super) unthrottled_share: f64,
     pub(super) loss_percent: f64,
     /// Bytes of a datagram that participants received.
     pub(super) received_len: f64,
@@ -74,11 +80,12 @@ impl Figures {
         let busy_s = grown("voice_shard_busy_seconds_total", &[]);
         let forwarded = grown("voice_rtp_packets_total", &[("direction", "out")]);
         let number = |pointer: &str| told.pointer(pointer).and_then(Value::as_f64).unwrap_or(f64::NAN);
-        let latency = |kind: &str| {
-            let quantile = |name: &str| number(&format!("/media/{kind}/latency/{name}"));
+        let kind = if number("/media/video/streams") > 0.0 { "video" } else { "audio" };
+        let latency = |name: &str| {
+            let quantile = |share: &str| number(&format!("/media/{kind}/{name}/{share}"));
             Quantiles { p50_ms: quantile("p50Ms"), p99_ms: quantile("p99Ms"), p999_ms: quantile("p999Ms") }
         };
-        let kind = if number("/media/video/streams") > 0.0 { "video" } else { "audio" };
+        let count = |name: &str| number(&format!("/media/{kind}/{name}/count"));
         let reasons = told.pointer("/verdict/invalidBecause").and_then(Value::as_array).cloned().unwrap_or_default();
         Self {
             taken_per_s: grown("voice_rtp_packets_total", &[("direction", "in")]) / wall_s,
@@ -89,7 +96,10 @@ impl Figures {
                 / grown("voice_shard_send_messages_total", &[]),
             sleeps_per_s: grown("voice_shard_sleeps_total", &[]) / wall_s,
             residence: residence(&before.metrics, &after.metrics),
-            latency: latency(kind),
+            latency: latency("latency"),
+            throttled_percent: number("/generator/throttling/percent"),
+            latency_unthrottled: latency("latencyUnthrottled"),
+            unthrottled_share: count("latencyUnthrottled") / count("latency"),
             loss_percent: number(&format!("/media/{kind}/lossPercent"))
                 .max(number(&format!("/media/{kind}/contentLossPercent"))),
             received_len: number("/media/receivedKbps") * 1000.0 / 8.0 / number("/media/receivedPerS"),

@@ -34,6 +34,17 @@ impl fmt::Display for Table {
              the bare loop at the same arrivals; its name stands beside. kB each: what the service's memory grew by for a participant."
         )?;
         for (row, rounds) in &self.rows {
+            let percent = of_rounds(rounds, |figures| figures.throttled_percent);
+            if percent > 0.0 {
+                let latency = quantiles(rounds, |figures| figures.latency_unthrottled);
+                let share = 100.0 * of_rounds(rounds, |figures| figures.unthrottled_share);
+                writeln!(
+                    out,
+                    "\n- {}: the processor was throttled for {percent:.1} % of the time; \
+                     end to end well apart from that ({share:.0} % of the packets): {latency} ms",
+                    row.title()
+                )?;
+            }
             for reason in rounds.iter().flat_map(|round| &round.figures.invalid_because) {
                 writeln!(out, "\n- {}: the load tool was the bottleneck: {reason}", row.title())?;
             }
@@ -43,25 +54,17 @@ impl fmt::Display for Table {
 }
 
 fn write_row(out: &mut fmt::Formatter<'_>, row: Row, rounds: &[Round]) -> fmt::Result {
-    let of = |value: &dyn Fn(&Figures) -> f64| median(rounds.iter().map(|round| value(&round.figures)).collect());
-    let quantiles = |of_round: &dyn Fn(&Figures) -> Quantiles| {
-        let [p50, p99, p999] = [
-            of(&|figures| of_round(figures).p50_ms),
-            of(&|figures| of_round(figures).p99_ms),
-            of(&|figures| of_round(figures).p999_ms),
-        ];
-        format!("{p50:.2} / {p99:.2} / {p999:.2}")
-    };
+    let of = |value: fn(&Figures) -> f64| of_rounds(rounds, value);
     write!(out, "| {}", row.title())?;
     if row.newcomers().is_some() {
-        write!(out, ", {:.0} joins/s", of(&|figures| figures.joins_per_s.unwrap_or(f64::NAN)))?;
+        write!(out, ", {:.0} joins/s", of(|figures| figures.joins_per_s.unwrap_or(f64::NAN)))?;
     }
-    let cpu_ns = of(&|figures| figures.cpu_ns);
+    let cpu_ns = of(|figures| figures.cpu_ns);
     write!(
         out,
         " | {:.0} | {:.1} % | {cpu_ns:.0}",
-        of(&|figures| figures.forwarded_per_s),
-        100.0 * of(&|figures| figures.busy)
+        of(|figures| figures.forwarded_per_s),
+        100.0 * of(|figures| figures.busy)
     )?;
     match fastest(rounds) {
         Some((variant, limit_ns)) => {
@@ -74,13 +77,26 @@ fn write_row(out: &mut fmt::Formatter<'_>, row: Row, rounds: &[Round]) -> fmt::R
     writeln!(
         out,
         " | {} | {} | {:.3} % | {:.1} | {:.0} | {:.2} |",
-        quantiles(&|figures| figures.residence),
-        quantiles(&|figures| figures.latency),
+        quantiles(rounds, |figures| figures.residence),
+        quantiles(rounds, |figures| figures.latency),
         rounds.iter().map(|round| round.figures.loss_percent).max_by(f64::total_cmp).unwrap_or(f64::NAN),
-        of(&|figures| figures.bytes_each / 1000.0),
-        of(&|figures| figures.sleeps_per_s),
-        of(&|figures| figures.segments),
+        of(|figures| figures.bytes_each / 1000.0),
+        of(|figures| figures.sleeps_per_s),
+        of(|figures| figures.segments),
     )
+}
+
+/// The median of the rounds.
+fn of_rounds(rounds: &[Round], value: impl Fn(&Figures) -> f64) -> f64 {
+    median(rounds.iter().map(|round| value(&round.figures)).collect())
+}
+
+/// The medians of the rounds' quantiles, as text.
+fn quantiles(rounds: &[Round], of: fn(&Figures) -> Quantiles) -> String {
+    let p50_ms = of_rounds(rounds, |figures| of(figures).p50_ms);
+    let p99_ms = of_rounds(rounds, |figures| of(figures).p99_ms);
+    let p999_ms = of_rounds(rounds, |figures| of(figures).p999_ms);
+    format!("{p50_ms:.2} / {p99_ms:.2} / {p999_ms:.2}")
 }
 
 /// The fastest way of the bare loop, by its median over all rounds: the fastest of one round is the luckiest.
@@ -124,6 +140,19 @@ mod tests {
         let round = |loss_percent: f64| Round { figures: Figures { loss_percent, ..Figures::default() }, limit: None };
         let table = Table::new(vec![(Row::OneRoom, vec![round(0.25), round(0.0), round(0.0)])]);
         assert!(table.to_string().contains("| 0.250 % |"), "{table}");
+    }
+
+    #[test]
+    fn a_processor_that_was_throttled_is_told_with_the_times_of_the_rest() {
+        let round = |throttled_percent: f64| {
+            let latency_unthrottled = Quantiles { p50_ms: 0.5, p99_ms: 1.25, p999_ms: 2.0 };
+            let figures =
+                Figures { throttled_percent, latency_unthrottled, unthrottled_share: 0.75, ..Figures::default() };
+            Round { figures, limit: None }
+        };
+        let told = "throttled for 3.3 % of the time; end to end well apart from that (75 % of the packets): 0.50 / 1.25 / 2.00 ms";
+        assert!(Table::new(vec![(Row::OneRoom, vec![round(3.3)])]).to_string().contains(told));
+        assert!(!Table::new(vec![(Row::OneRoom, vec![round(0.0)])]).to_string().contains("throttled"));
     }
 
     #[test]

@@ -24,6 +24,7 @@ use crate::lane::{Lane, LaneOrders, LaneOutcome, Order};
 use crate::measure::histogram::Durations;
 use crate::observe::metrics::{self, Scrape};
 use crate::observe::process::ProcessSample;
+use crate::observe::throttling::{Throttling, ThrottlingWatch};
 use crate::progress::Progress;
 use crate::report::{Generator, Joins, Judged, Media, Report, judge};
 use crate::shape::{Seat, Shape};
@@ -80,6 +81,7 @@ struct Present {
 struct Stage {
     call: Arc<Call>,
     lanes: Vec<Lane>,
+    watch: Arc<ThrottlingWatch>,
     seats: Vec<Arc<Seat>>,
     present: Vec<Present>,
     interrupted: Arc<AtomicBool>,
@@ -96,7 +98,10 @@ impl Stage {
         let ramp = Duration::from_secs_f64(shape.participants_total() as f64 / args.shape.join_rate);
         let horizon = 4 * ramp + shape.duration + PLAN_SLACK;
         let seats = shape.plan(horizon).into_iter().map(Arc::new).collect();
-        let started = (0..args.lanes.into()).map(|number| Lane::start(number, epoch)).collect::<Result<Vec<_>, _>>();
+        let watch = ThrottlingWatch::start(epoch);
+        let watch = watch.map_err(|error| LoadError::System(format!("no thread could be started: {error}")))?;
+        let start = |number| Lane::start(number, epoch, Arc::clone(&watch));
+        let started = (0..args.lanes.into()).map(start).collect::<Result<Vec<_>, _>>();
         let lanes = started.map_err(|error| LoadError::System(format!("a lane could not be started: {error}")))?;
         let join_lateness = Arc::new(Mutex::new(Durations::default()));
         let call = Call {
@@ -122,6 +127,7 @@ impl Stage {
         Ok(Self {
             call: Arc::new(call),
             lanes,
+            watch,
             seats,
             present: Vec::new(),
             interrupted,
@@ -189,9 +195,11 @@ impl Stage {
         }
         // Joins that come later, where there is churn, are late by what comes later too.
         let joining_lateness = (args.shape.churn == 0.0).then(|| self.join_lateness());
+        let began = self.call.epoch.elapsed();
         self.order_all(|| Order::BeginMeasured);
         self.pass_time(args).await;
         self.order_all(|| Order::EndMeasured);
+        let throttling = self.watch.throttling(&(began..self.call.epoch.elapsed()));
         // A server that is gone has no figures of its end.
         let process = process_before
             .zip(args.observe.pid)
@@ -205,7 +213,7 @@ impl Stage {
         self.leave_all().await;
         self.progress.clear();
         let is_interrupted = self.is_interrupted();
-        let mut report = conclude(args, &self.call, &outcomes, &lateness, is_interrupted);
+        let mut report = conclude(args, &self.call, &outcomes, &lateness, throttling, is_interrupted);
         report.process = process;
         report.metrics = scrape_before.zip(scrape_after).map(|(before, after)| before.until(&after));
         report
@@ -318,6 +326,7 @@ fn conclude(
     call: &Call,
     outcomes: &[Option<LaneOutcome>],
     join_lateness: &Durations,
+    throttling: Throttling,
     is_interrupted: bool,
 ) -> Report {
     let mut all = LaneOutcome::default();
@@ -333,6 +342,7 @@ fn conclude(
         send_failures: all.traffic.send_failures,
         unanswered_transports: all.unanswered_transports,
         lanes_broken: outcomes.iter().filter(|outcome| outcome.is_none()).count() as u64,
+        throttling,
     };
     let joins = Joins::new(&call.tally.figures(), &all);
     let mut media = Media::new(&all);

@@ -22,8 +22,10 @@ use std::sync::mpsc::{Receiver as Orders, Sender as OrderSender, TryRecvError, c
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use nix::time::{ClockId, clock_gettime};
 use peer::Established;
+
+use crate::observe::thread_cpu;
+use crate::observe::throttling::ThrottlingWatch;
 
 pub use outcome::{ContentOutcome, Gauge, LaneOutcome, ProducerOutcome, Rubbish, StreamOutcome, Traffic};
 pub use receiver::{Receiver, StreamStart};
@@ -41,6 +43,9 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(1);
 const LOOKS_PER_ROUND: usize = 8;
 /// Packets read in one look, so that a flood of arrivals does not keep packets from being sent.
 const READS_MAX: usize = 2048;
+/// Slots of latency. What a throttled processor left undone is done within another slot, where there is so much to do that it is
+/// busy half of its time.
+const SLOT: Duration = Duration::from_millis(100);
 /// Between two updates of the gauge.
 const GAUGE_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -106,10 +111,10 @@ impl Lane {
     ///
     /// # Errors
     /// Where there is no descriptor or thread to be had.
-    pub fn start(number: usize, epoch: Instant) -> io::Result<Self> {
+    pub fn start(number: usize, epoch: Instant, watch: Arc<ThrottlingWatch>) -> io::Result<Self> {
         let (orders, taken) = channel();
         let gauge = Arc::new(Gauge::default());
-        let runner = Runner::new(taken, Arc::clone(&gauge), epoch)?;
+        let runner = Runner::new(taken, Arc::clone(&gauge), epoch, watch);
         let thread = thread::Builder::new().name(format!("lane-{number}")).spawn(|| runner.run())?;
         Ok(Self { orders, gauge, thread })
     }
@@ -159,12 +164,14 @@ struct Runner {
     outcome: LaneOutcome,
     is_sending: bool,
     measured_from: (Instant, Duration),
+    watch: Arc<ThrottlingWatch>,
+    slot_began: Instant,
     gauged_at: Instant,
 }
 
 impl Runner {
-    fn new(orders: Orders<Order>, gauge: Arc<Gauge>, epoch: Instant) -> io::Result<Self> {
-        Ok(Self {
+    fn new(orders: Orders<Order>, gauge: Arc<Gauge>, epoch: Instant, watch: Arc<ThrottlingWatch>) -> Self {
+        Self {
             orders,
             gauge,
             epoch,
@@ -177,8 +184,10 @@ impl Runner {
             outcome: LaneOutcome::default(),
             is_sending: true,
             measured_from: (epoch, Duration::ZERO),
+            watch,
+            slot_began: epoch,
             gauged_at: epoch,
-        })
+        }
     }
 
     fn run(mut self) -> LaneOutcome {
@@ -189,12 +198,16 @@ impl Runner {
             }
             self.run_timers();
             self.receive();
+            if began.saturating_duration_since(self.slot_began) >= SLOT {
+                self.end_slot(began);
+            }
             self.update_gauge(began);
             thread::sleep(LOOK_INTERVAL.saturating_sub(began.elapsed()));
         }
         if self.is_sending {
             self.end_measured();
         }
+        self.end_slot(Instant::now());
         for transport in self.slots.iter().flatten() {
             transport.conclude(false, &mut self.outcome);
         }
@@ -316,6 +329,16 @@ impl Runner {
         }
     }
 
+    /// Ends a slot of latency. One that follows a throttled one has to do with it too.
+    fn end_slot(&mut self, now: Instant) {
+        let since_epoch = |time: Instant| time.saturating_duration_since(self.epoch);
+        let is_throttled =
+            self.watch.is_throttled(&(since_epoch(self.slot_began).saturating_sub(SLOT)..since_epoch(now)));
+        self.outcome.audio_latency.end_slot(is_throttled);
+        self.outcome.video_latency.end_slot(is_throttled);
+        self.slot_began = now;
+    }
+
     fn begin_measured(&mut self) {
         let outcome = &mut self.outcome;
         outcome.audio_latency.clear();
@@ -348,9 +371,4 @@ impl Runner {
         set(&self.gauge.received, self.outcome.traffic.received);
         set(&self.gauge.rubbish, self.outcome.rubbish.total());
     }
-}
-
-/// The CPU time that this thread has taken.
-fn thread_cpu() -> Duration {
-    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map(Duration::from).unwrap_or_default()
 }

@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use crate::measure::histogram::Durations;
+use crate::measure::latency::Latency;
 use crate::measure::stream::Counts;
 use crate::source::Kind;
 
@@ -24,9 +25,9 @@ pub struct Gauge {
 #[derive(Clone, Debug, Default)]
 pub struct LaneOutcome {
     /// The one-way latency of verified voice.
-    pub audio_latency: Durations,
+    pub audio_latency: Latency,
     /// The one-way latency of verified pictures.
-    pub video_latency: Durations,
+    pub video_latency: Latency,
     /// How late packets were sent.
     pub lateness: Durations,
     /// From the beginning of a join to the first packet.

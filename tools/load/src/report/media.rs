@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::lane::{LaneOutcome, ProducerOutcome, StreamOutcome};
 use crate::measure::histogram::Summary;
+use crate::measure::latency::Latency;
 use crate::measure::mos;
 use crate::measure::stream::Counts;
 use crate::source::Kind;
@@ -58,6 +59,8 @@ pub struct StreamsSummary {
     /// One-way latency of verified streams in the measured time: the kernel's stamp of arrival less the time of
     /// sending.
     pub latency: Summary,
+    /// Of that, what was measured while this tool's processor was not throttled.
+    pub latency_unthrottled: Summary,
     /// From the headers of all streams, in the whole run.
     pub packets: Counts,
     /// Places in the streams that no packet had.
@@ -111,7 +114,6 @@ impl Media {
         let producers: HashMap<u32, ProducerOutcome> =
             outcome.producers.iter().map(|producer| (producer.publisher, *producer)).collect();
         let stalled = outcome.streams.iter().filter(|stream| is_stalled(stream, &producers)).count();
-        let audio_latency = outcome.audio_latency.summary();
         let (traffic, measured) = (&outcome.traffic, &outcome.traffic_measured);
         Self {
             sent_per_s: measured.sent as f64 / measured_s,
@@ -125,8 +127,8 @@ impl Media {
             key_frames_asked: traffic.key_frames_asked,
             stalled_streams: stalled as u64,
             missing_streams: 0,
-            audio: StreamsSummary::new(Kind::Audio, &outcome.streams, &producers, audio_latency),
-            video: StreamsSummary::new(Kind::Video, &outcome.streams, &producers, outcome.video_latency.summary()),
+            audio: StreamsSummary::new(Kind::Audio, &outcome.streams, &producers, &outcome.audio_latency),
+            video: StreamsSummary::new(Kind::Video, &outcome.streams, &producers, &outcome.video_latency),
         }
     }
 }
@@ -137,8 +139,17 @@ impl StreamsSummary {
         self.loss_percent.max(self.content_loss_percent)
     }
 
-    fn new(kind: Kind, streams: &[StreamOutcome], producers: &HashMap<u32, ProducerOutcome>, latency: Summary) -> Self {
-        let mut summary = Self { latency, ..Self::default() };
+    fn new(
+        kind: Kind,
+        streams: &[StreamOutcome],
+        producers: &HashMap<u32, ProducerOutcome>,
+        latency: &Latency,
+    ) -> Self {
+        let mut summary = Self {
+            latency: latency.all.summary(),
+            latency_unthrottled: latency.unthrottled.summary(),
+            ..Self::default()
+        };
         let (mut jitters, mut scores) = (Vec::new(), Vec::new());
         for stream in streams.iter().filter(|stream| stream.kind == kind) {
             summary.streams += 1;
@@ -154,7 +165,7 @@ impl StreamsSummary {
             if stream.counts.received > 1 {
                 jitters.push(stream.jitter_ms);
                 // Where the way of this stream is not known, it is taken to be that of most.
-                let way_ms = stream.content.map_or(latency.p50_ms, |content| content.latency_mean_ms);
+                let way_ms = stream.content.map_or(summary.latency.p50_ms, |content| content.latency_mean_ms);
                 let rating = mos::rating(mos::mouth_to_ear_ms(way_ms, stream.jitter_ms), loss);
                 scores.push(mos::mean_opinion_score(rating));
             }

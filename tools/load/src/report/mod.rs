@@ -13,6 +13,7 @@ use crate::lane::{LaneOutcome, Rubbish};
 use crate::measure::histogram::Summary;
 use crate::observe::metrics::MetricsUse;
 use crate::observe::process::ProcessUse;
+use crate::observe::throttling::Throttling;
 use crate::shape::Shape;
 
 pub use media::{Media, StreamsSummary};
@@ -97,7 +98,7 @@ pub struct Reason {
     pub count: u64,
 }
 
-/// What the tool measured of itself.
+/// What the tool measured of itself, and of the processor under it.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Generator {
@@ -119,6 +120,8 @@ pub struct Generator {
     pub unanswered_transports: u64,
     /// A lane ended by a fault of this tool.
     pub lanes_broken: u64,
+    /// The processor ran at less than a quarter of its pace.
+    pub throttling: Throttling,
 }
 
 impl Joins {

@@ -100,8 +100,12 @@ fn write_reasons(text: &mut String, what: &str, reasons: &[Reason]) -> fmt::Resu
 fn write_media(text: &mut String, report: &Report) -> fmt::Result {
     let media = &report.media;
     heading(text, "One-way latency (ms)")?;
-    row(text, "voice, verified", &media.audio.latency)?;
-    row(text, "pictures, verified", &media.video.latency)?;
+    for (name, kind) in [("voice", &media.audio), ("pictures", &media.video)] {
+        row(text, &format!("{name}, verified"), &kind.latency)?;
+        if report.generator.throttling.periods > 0 {
+            row(text, "  not throttled", &kind.latency_unthrottled)?;
+        }
+    }
     writeln!(
         text,
         "\nMedia\n  sent {:.0} packets/s, received {:.0} packets/s ({:.1} Mbit/s)",

@@ -6,6 +6,7 @@ use super::{Generator, Joins, Media};
 use crate::cli::LimitArgs;
 use crate::lane::{RECEIVE_BUFFER_LEN, Rubbish};
 use crate::measure::histogram::Summary;
+use crate::observe::throttling::Throttling;
 
 /// A lane that takes more of its core has no room left for bursts, and what it shows may be its own limit.
 const LANE_CORES_MAX: f64 = 0.85;
@@ -232,6 +233,13 @@ fn warnings(judged: &Judged<'_>) -> Vec<String> {
     if judged.media.audio.verified_streams + judged.media.video.verified_streams == 0 {
         warnings.push("no stream was verified, so nothing is known of latency and content: see --verify".into());
     }
+    if generator.throttling.periods > 0 {
+        let Throttling { percent, periods, longest_ms } = generator.throttling;
+        warnings.push(format!(
+            "the processor under this tool was throttled to less than a quarter of its pace for {percent:.2} % of the time, \
+             {periods} times and for {longest_ms:.0} ms at the longest: see the latency of the other times"
+        ));
+    }
     warnings
 }
 
@@ -265,6 +273,7 @@ mod tests {
                     send_failures: 0,
                     unanswered_transports: 0,
                     lanes_broken: 0,
+                    throttling: Throttling::default(),
                 },
             }
         }
