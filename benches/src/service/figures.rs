@@ -16,6 +16,19 @@ impl Reading {
     pub(super) fn new(metrics: Metrics) -> Self {
         Self { at: Instant::now(), metrics }
     }
+
+    /// What a metric with such labels grew by since an earlier reading.
+    fn grown_since(&self, before: &Self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        self.metrics.sum(name, labels) - before.metrics.sum(name, labels)
+    }
+
+    fn busy_s_since(&self, before: &Self) -> f64 {
+        self.grown_since(before, "voice_shard_busy_seconds_total", &[])
+    }
+
+    fn forwarded_since(&self, before: &Self) -> f64 {
+        self.grown_since(before, "voice_rtp_packets_total", &[("direction", "out")])
+    }
 }
 
 /// Half, 99 % and 99.9 % of all are no more, in milliseconds.
@@ -46,7 +59,7 @@ pub(super) struct Figures {
     pub(super) forwarded_per_s: f64,
     /// The share of its core that the shard's thread used.
     pub(super) busy: f64,
-    /// CPU time of the shard's thread for one forwarded packet.
+    /// CPU time of the shard's thread for one forwarded packet; the median of all slices.
     pub(super) cpu_ns: f64,
     /// Datagrams of one message to the kernel.
     pub(super) segments: f64,
@@ -73,12 +86,14 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    pub(super) fn new(before: &Reading, after: &Reading, told: &Value, bytes_each: f64) -> Self {
+    /// Of the readings at the ends of slices, two at least.
+    pub(super) fn new(readings: &[Reading], told: &Value, bytes_each: f64) -> Self {
+        let (Some(before), Some(after)) = (readings.first(), readings.last()) else {
+            unreachable!("a row is measured between readings")
+        };
         let wall_s = after.at.duration_since(before.at).as_secs_f64();
-        let grown =
-            |name: &str, labels: &[(&str, &str)]| after.metrics.sum(name, labels) - before.metrics.sum(name, labels);
-        let busy_s = grown("voice_shard_busy_seconds_total", &[]);
-        let forwarded = grown("voice_rtp_packets_total", &[("direction", "out")]);
+        let grown = |name: &str, labels: &[(&str, &str)]| after.grown_since(before, name, labels);
+        let cpu_ns = |slice: &[Reading]| 1e9 * slice[1].busy_s_since(&slice[0]) / slice[1].forwarded_since(&slice[0]);
         let number = |pointer: &str| told.pointer(pointer).and_then(Value::as_f64).unwrap_or(f64::NAN);
         let kind = if number("/media/video/streams") > 0.0 { "video" } else { "audio" };
         let latency = |name: &str| {
@@ -89,9 +104,9 @@ impl Figures {
         let reasons = told.pointer("/verdict/invalidBecause").and_then(Value::as_array).cloned().unwrap_or_default();
         Self {
             taken_per_s: grown("voice_rtp_packets_total", &[("direction", "in")]) / wall_s,
-            forwarded_per_s: forwarded / wall_s,
-            busy: busy_s / wall_s,
-            cpu_ns: busy_s * 1e9 / forwarded,
+            forwarded_per_s: after.forwarded_since(before) / wall_s,
+            busy: after.busy_s_since(before) / wall_s,
+            cpu_ns: median(readings.windows(2).map(cpu_ns).collect()),
             segments: grown("voice_shard_datagrams_total", &[("direction", "out")])
                 / grown("voice_shard_send_messages_total", &[]),
             sleeps_per_s: grown("voice_shard_sleeps_total", &[]) / wall_s,
@@ -147,6 +162,14 @@ fn quantile(buckets: &[(f64, f64)], share: f64) -> f64 {
     from
 }
 
+/// The middle of values in any order; of an even number, the mean of the two in the middle.
+pub(super) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len().saturating_sub(1) / 2..=values.len() / 2;
+    let middle = values.get(middle).unwrap_or_default();
+    middle.iter().sum::<f64>() / middle.len() as f64
+}
+
 /// What each way of the bare loop costs that sends, by its name: CPU ns for one forwarded packet.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Limit(pub(super) BTreeMap<String, f64>);
@@ -189,5 +212,13 @@ mod tests {
         let costs = [("connected".to_owned(), 2600.4), ("sendmmsg".to_owned(), 2900.2)];
         assert_eq!(Limit::read(&report), Some(Limit(costs.into())));
         assert_eq!(Limit::read(&serde_json::json!({ "variants": [] })), None);
+    }
+
+    #[test]
+    fn the_median_is_the_middle_or_the_mean_of_two() {
+        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
+        assert_eq!(median(vec![4.0]), 4.0);
+        assert!(median(Vec::new()).is_nan());
     }
 }

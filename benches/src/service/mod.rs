@@ -74,6 +74,13 @@ pub struct Options {
     pub duration: Duration,
 }
 
+/// A row is measured in slices of such a length, and the cost of a packet is their median, as it is of the limit's: a processor
+/// that is throttled now and then spoils some of them.
+const SLICE: Duration = Duration::from_secs(1);
+/// The limit's slices of each way to send. Where it never sleeps one takes less than a tenth of a second.
+const LIMIT_ROUNDS: &str = "21";
+/// The same where it is paced, when one takes a second.
+const LIMIT_ROUNDS_PACED: &str = "3";
 /// Once all are in, streams that were just begun have settled after so long.
 const SETTLING: Duration = Duration::from_secs(3);
 /// All may take so long to get in: far more than a thousand need where a shard has no time left.
@@ -138,8 +145,8 @@ async fn measure(row: Row, duration: Duration, programs: &Programs, cpus: &Cpus)
     sleep(SETTLING).await;
     let loaded_bytes = service.resident_bytes()?;
 
-    let before = Reading::new(service.metrics().await?);
-    let (mut joins_per_s, mut after) = (None, None);
+    let mut readings = vec![Reading::new(service.metrics().await?)];
+    let mut joins_per_s = None;
     if let Some(newcomers) = row.newcomers() {
         let mut joining = programs.load(&service, newcomers, JOIN_RATE_MAX, Duration::from_secs(1))?;
         let began = Instant::now();
@@ -147,18 +154,18 @@ async fn measure(row: Row, duration: Duration, programs: &Programs, cpus: &Cpus)
         wait_until_in(row, &service, all, JOINS_MAX, &mut joining).await?;
         joins_per_s = Some(newcomers.participants() as f64 / began.elapsed().as_secs_f64());
         // What is measured ends with the last join.
-        after = Some(Reading::new(service.metrics().await?));
+        readings.push(Reading::new(service.metrics().await?));
         finish(joining).await?;
     } else {
-        sleep(duration).await;
+        let slices = duration.div_duration_f64(SLICE).round().max(1.0) as u32;
+        for _ in 0..slices {
+            sleep(duration / slices).await;
+            readings.push(Reading::new(service.metrics().await?));
+        }
     }
-    let after = match after {
-        Some(after) => after,
-        None => Reading::new(service.metrics().await?),
-    };
     let told = finish(load).await?;
     let bytes_each = loaded_bytes.saturating_sub(idle_bytes) as f64 / crowd.participants() as f64;
-    Ok(Figures { joins_per_s, ..Figures::new(&before, &after, &told, bytes_each) })
+    Ok(Figures { joins_per_s, ..Figures::new(&readings, &told, bytes_each) })
 }
 
 /// Waits until as many participants are in channels with media that can flow.
@@ -300,14 +307,14 @@ impl Programs {
         let (len_min, len_max) = figures.datagram_lens(cameras == 0);
         let mut command = Command::new(&self.limit);
         command
-            .args(["--json", "--rounds", "3", "--rooms", &rooms.to_string(), "--members", &members.to_string()])
+            .args(["--json", "--rooms", &rooms.to_string(), "--members", &members.to_string()])
             .args(["--speakers", &producers.to_string(), "--sinks", &crowd.participants().to_string()])
             .args(["--packet-len", &format!("{len_min}-{len_max}")]);
         if row.is_saturated() {
-            command.args(["--batch", &row.limit_batch().to_string()]);
+            command.args(["--rounds", LIMIT_ROUNDS, "--batch", &row.limit_batch().to_string()]);
         } else {
             let pace = Duration::from_secs_f64((rooms * producers) as f64 / figures.taken_per_s.max(1.0));
-            command.args(["--pace", &format!("{}us", pace.as_micros())]);
+            command.args(["--rounds", LIMIT_ROUNDS_PACED, "--pace", &format!("{}us", pace.as_micros())]);
         }
         let output = command.output().map_err(|error| failed("limit", &error))?;
         let report: Value = serde_json::from_slice(&output.stdout).map_err(|error| {

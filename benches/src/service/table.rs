@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::figures::{Figures, Quantiles, Round};
+use super::figures::{Figures, Quantiles, Round, median};
 use super::row::Row;
 
 /// Medians of all rounds, a line a row.
@@ -107,14 +107,6 @@ fn fastest(rounds: &[Round]) -> Option<(&str, f64)> {
     variants.map(|variant| (variant.as_str(), cost(variant))).min_by(|(_, one), (_, other)| one.total_cmp(other))
 }
 
-/// The middle of values in any order; of an even number, the mean of the two in the middle.
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len().saturating_sub(1) / 2..=values.len() / 2;
-    let middle = values.get(middle).unwrap_or_default();
-    middle.iter().sum::<f64>() / middle.len() as f64
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::figures::Limit;
@@ -153,13 +145,5 @@ mod tests {
         let told = "throttled for 3.3 % of the time; end to end well apart from that (75 % of the packets): 0.50 / 1.25 / 2.00 ms";
         assert!(Table::new(vec![(Row::OneRoom, vec![round(3.3)])]).to_string().contains(told));
         assert!(!Table::new(vec![(Row::OneRoom, vec![round(0.0)])]).to_string().contains("throttled"));
-    }
-
-    #[test]
-    fn the_median_is_the_middle_or_the_mean_of_two() {
-        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
-        assert_eq!(median(vec![4.0]), 4.0);
-        assert!(median(Vec::new()).is_nan());
     }
 }
