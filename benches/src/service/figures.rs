@@ -59,7 +59,7 @@ pub(super) struct Figures {
     pub(super) forwarded_per_s: f64,
     /// The share of its core that the shard's thread used.
     pub(super) busy: f64,
-    /// CPU time of the shard's thread for one forwarded packet; the median of all slices.
+    /// CPU time of the shard's thread for one forwarded packet; the median of all slices in which one was forwarded.
     pub(super) cpu_ns: f64,
     /// Datagrams of one message to the kernel.
     pub(super) segments: f64,
@@ -86,27 +86,32 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    /// Of the readings at the ends of slices, two at least.
+    /// Of the readings at the beginning and at the end of each slice.
     pub(super) fn new(readings: &[Reading], told: &Value, bytes_each: f64) -> Self {
         let (Some(before), Some(after)) = (readings.first(), readings.last()) else {
             unreachable!("a row is measured between readings")
         };
         let wall_s = after.at.duration_since(before.at).as_secs_f64();
         let grown = |name: &str, labels: &[(&str, &str)]| after.grown_since(before, name, labels);
-        let cpu_ns = |slice: &[Reading]| 1e9 * slice[1].busy_s_since(&slice[0]) / slice[1].forwarded_since(&slice[0]);
+        let costs = readings.windows(2).filter_map(|slice| {
+            let (busy_s, forwarded) = (slice[1].busy_s_since(&slice[0]), slice[1].forwarded_since(&slice[0]));
+            (forwarded > 0.0).then_some(1e9 * busy_s / forwarded)
+        });
         let number = |pointer: &str| told.pointer(pointer).and_then(Value::as_f64).unwrap_or(f64::NAN);
         let kind = if number("/media/video/streams") > 0.0 { "video" } else { "audio" };
+        let count = |name: &str| number(&format!("/media/{kind}/{name}/count"));
         let latency = |name: &str| {
-            let quantile = |share: &str| number(&format!("/media/{kind}/{name}/{share}"));
+            let is_known = count(name) > 0.0;
+            let quantile =
+                |share: &str| if is_known { number(&format!("/media/{kind}/{name}/{share}")) } else { f64::NAN };
             Quantiles { p50_ms: quantile("p50Ms"), p99_ms: quantile("p99Ms"), p999_ms: quantile("p999Ms") }
         };
-        let count = |name: &str| number(&format!("/media/{kind}/{name}/count"));
         let reasons = told.pointer("/verdict/invalidBecause").and_then(Value::as_array).cloned().unwrap_or_default();
         Self {
             taken_per_s: grown("voice_rtp_packets_total", &[("direction", "in")]) / wall_s,
             forwarded_per_s: after.forwarded_since(before) / wall_s,
             busy: after.busy_s_since(before) / wall_s,
-            cpu_ns: median(readings.windows(2).map(cpu_ns).collect()),
+            cpu_ns: median(costs.collect()),
             segments: grown("voice_shard_datagrams_total", &[("direction", "out")])
                 / grown("voice_shard_send_messages_total", &[]),
             sleeps_per_s: grown("voice_shard_sleeps_total", &[]) / wall_s,

@@ -18,7 +18,7 @@ use nix::unistd::Pid;
 use peer::{Metrics, PeerError, Service, ServiceOptions};
 use serde_json::Value;
 use tokio::process::{Child, Command as ChildCommand};
-use tokio::time::sleep;
+use tokio::time::{sleep, sleep_until};
 
 use self::figures::{Figures, Limit, Reading, Round};
 pub use self::row::{Crowd, Row};
@@ -74,13 +74,11 @@ pub struct Options {
     pub duration: Duration,
 }
 
-/// A row is measured in slices of such a length, and the cost of a packet is their median, as it is of the limit's: a processor
-/// that is throttled now and then spoils some of them.
-const SLICE: Duration = Duration::from_secs(1);
-/// The limit's slices of each way to send. Where it never sleeps one takes less than a tenth of a second.
-const LIMIT_ROUNDS: &str = "21";
-/// The same where it is paced, when one takes a second.
-const LIMIT_ROUNDS_PACED: &str = "3";
+/// A row and its limit are measured in slices of such a length, and the cost of a packet is their median: a processor that is
+/// throttled for some tens of milliseconds every second or two spoils the fewer, the shorter they are.
+const SLICE: Duration = Duration::from_millis(250);
+/// The limit's slices of each way to send: all of them take as long as a row does.
+const LIMIT_ROUNDS: &str = "13";
 /// Once all are in, streams that were just begun have settled after so long.
 const SETTLING: Duration = Duration::from_secs(3);
 /// All may take so long to get in: far more than a thousand need where a shard has no time left.
@@ -157,9 +155,10 @@ async fn measure(row: Row, duration: Duration, programs: &Programs, cpus: &Cpus)
         readings.push(Reading::new(service.metrics().await?));
         finish(joining).await?;
     } else {
+        let began = tokio::time::Instant::now();
         let slices = duration.div_duration_f64(SLICE).round().max(1.0) as u32;
-        for _ in 0..slices {
-            sleep(duration / slices).await;
+        for slice in 1..=slices {
+            sleep_until(began + duration * slice / slices).await;
             readings.push(Reading::new(service.metrics().await?));
         }
     }
@@ -307,14 +306,23 @@ impl Programs {
         let (len_min, len_max) = figures.datagram_lens(cameras == 0);
         let mut command = Command::new(&self.limit);
         command
-            .args(["--json", "--rooms", &rooms.to_string(), "--members", &members.to_string()])
+            .args([
+                "--json",
+                "--rounds",
+                LIMIT_ROUNDS,
+                "--rooms",
+                &rooms.to_string(),
+                "--members",
+                &members.to_string(),
+            ])
             .args(["--speakers", &producers.to_string(), "--sinks", &crowd.participants().to_string()])
             .args(["--packet-len", &format!("{len_min}-{len_max}")]);
         if row.is_saturated() {
-            command.args(["--rounds", LIMIT_ROUNDS, "--batch", &row.limit_batch().to_string()]);
+            command.args(["--batch", &row.limit_batch().to_string()]);
         } else {
             let pace = Duration::from_secs_f64((rooms * producers) as f64 / figures.taken_per_s.max(1.0));
-            command.args(["--rounds", LIMIT_ROUNDS_PACED, "--pace", &format!("{}us", pace.as_micros())]);
+            let (pace, slice) = (format!("{}us", pace.as_micros()), format!("{}ms", SLICE.as_millis()));
+            command.args(["--pace", &pace, "--round", &slice]);
         }
         let output = command.output().map_err(|error| failed("limit", &error))?;
         let report: Value = serde_json::from_slice(&output.stdout).map_err(|error| {

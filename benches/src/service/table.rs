@@ -35,13 +35,14 @@ impl fmt::Display for Table {
         )?;
         for (row, rounds) in &self.rows {
             let percent = of_rounds(rounds, |figures| figures.throttled_percent);
-            if percent > 0.0 {
+            // In a saturated row what waits is the row's own.
+            if percent > 0.0 && !row.is_saturated() {
                 let latency = quantiles(rounds, |figures| figures.latency_unthrottled);
                 let share = 100.0 * of_rounds(rounds, |figures| figures.unthrottled_share);
                 writeln!(
                     out,
                     "\n- {}: the processor was throttled for {percent:.1} % of the time; \
-                     end to end well apart from that ({share:.0} % of the packets): {latency} ms",
+                     end to end well apart from that ({share:.0} % of the latencies): {latency} ms",
                     row.title()
                 )?;
             }
@@ -142,7 +143,7 @@ mod tests {
                 Figures { throttled_percent, latency_unthrottled, unthrottled_share: 0.75, ..Figures::default() };
             Round { figures, limit: None }
         };
-        let told = "throttled for 3.3 % of the time; end to end well apart from that (75 % of the packets): 0.50 / 1.25 / 2.00 ms";
+        let told = "throttled for 3.3 % of the time; end to end well apart from that (75 % of the latencies): 0.50 / 1.25 / 2.00 ms";
         assert!(Table::new(vec![(Row::OneRoom, vec![round(3.3)])]).to_string().contains(told));
         assert!(!Table::new(vec![(Row::OneRoom, vec![round(0.0)])]).to_string().contains("throttled"));
     }

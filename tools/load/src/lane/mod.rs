@@ -43,9 +43,9 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(1);
 const LOOKS_PER_ROUND: usize = 8;
 /// Packets read in one look, so that a flood of arrivals does not keep packets from being sent.
 const READS_MAX: usize = 2048;
-/// Slots of latency. What a throttled processor left undone is done within another slot, where there is so much to do that it is
-/// busy half of its time.
-const SLOT: Duration = Duration::from_millis(100);
+/// A window of latency: as long as a processor is throttled at once. Where it is busy half of its time it needs as long again for
+/// what it left undone, so that the window after a throttled one counts as throttled too.
+const LATENCY_WINDOW: Duration = Duration::from_millis(100);
 /// Between two updates of the gauge.
 const GAUGE_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -110,7 +110,7 @@ impl Lane {
     /// Starts a lane whose times count from `epoch`.
     ///
     /// # Errors
-    /// Where there is no descriptor or thread to be had.
+    /// Where there is no thread to be had.
     pub fn start(number: usize, epoch: Instant, watch: Arc<ThrottlingWatch>) -> io::Result<Self> {
         let (orders, taken) = channel();
         let gauge = Arc::new(Gauge::default());
@@ -165,7 +165,7 @@ struct Runner {
     is_sending: bool,
     measured_from: (Instant, Duration),
     watch: Arc<ThrottlingWatch>,
-    slot_began: Instant,
+    window_began: Instant,
     gauged_at: Instant,
 }
 
@@ -185,7 +185,7 @@ impl Runner {
             is_sending: true,
             measured_from: (epoch, Duration::ZERO),
             watch,
-            slot_began: epoch,
+            window_began: epoch,
             gauged_at: epoch,
         }
     }
@@ -196,18 +196,18 @@ impl Runner {
             if self.handle_orders().is_break() {
                 break;
             }
+            if began.saturating_duration_since(self.window_began) >= LATENCY_WINDOW {
+                self.end_window(began);
+            }
             self.run_timers();
             self.receive();
-            if began.saturating_duration_since(self.slot_began) >= SLOT {
-                self.end_slot(began);
-            }
             self.update_gauge(began);
             thread::sleep(LOOK_INTERVAL.saturating_sub(began.elapsed()));
         }
         if self.is_sending {
             self.end_measured();
         }
-        self.end_slot(Instant::now());
+        self.end_window(Instant::now());
         for transport in self.slots.iter().flatten() {
             transport.conclude(false, &mut self.outcome);
         }
@@ -329,14 +329,13 @@ impl Runner {
         }
     }
 
-    /// Ends a slot of latency. One that follows a throttled one has to do with it too.
-    fn end_slot(&mut self, now: Instant) {
+    fn end_window(&mut self, now: Instant) {
         let since_epoch = |time: Instant| time.saturating_duration_since(self.epoch);
         let is_throttled =
-            self.watch.is_throttled(&(since_epoch(self.slot_began).saturating_sub(SLOT)..since_epoch(now)));
-        self.outcome.audio_latency.end_slot(is_throttled);
-        self.outcome.video_latency.end_slot(is_throttled);
-        self.slot_began = now;
+            self.watch.is_throttled(&(since_epoch(self.window_began).saturating_sub(LATENCY_WINDOW)..since_epoch(now)));
+        self.outcome.audio_latency.end_window(is_throttled);
+        self.outcome.video_latency.end_window(is_throttled);
+        self.window_began = now;
     }
 
     fn begin_measured(&mut self) {
@@ -370,5 +369,27 @@ impl Runner {
         set(&self.gauge.sent, self.outcome.traffic.sent);
         set(&self.gauge.received, self.outcome.traffic.received);
         set(&self.gauge.rubbish, self.outcome.rubbish.total());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_throttled_window_and_the_next_are_kept_apart() {
+        let ms = Duration::from_millis;
+        let watch = Arc::new(ThrottlingWatch::default());
+        watch.note(ms(0), Duration::from_micros(5));
+        (110..=190).step_by(2).for_each(|at| watch.note(ms(at), Duration::from_micros(60)));
+        let epoch = Instant::now();
+        let mut runner = Runner::new(channel().1, Arc::default(), epoch, watch);
+        for window in 1..=4 {
+            runner.outcome.audio_latency.note_ns(window * 1_000_000);
+            runner.end_window(epoch + ms(100) * window as u32);
+        }
+        let latency = &runner.outcome.audio_latency;
+        assert_eq!((latency.all.summary().count, latency.unthrottled.summary().count), (4, 2));
+        assert!((3.9..4.1).contains(&latency.unthrottled.summary().max_ms));
     }
 }

@@ -1,36 +1,36 @@
-//! One-way latency, and what of it was measured while the processor kept its pace.
+//! One-way latency, and what of it was measured while the processor was not throttled.
 
 use super::histogram::Durations;
 
-/// One-way latency. It is noted slot by slot, and what becomes of a slot is said at its end.
+/// One-way latency, noted window by window. Whether the processor was throttled in a window is said at its end.
 #[derive(Clone, Debug, Default)]
 pub struct Latency {
-    /// That of all slots that have ended.
+    /// That of all windows that have ended.
     pub all: Durations,
-    /// Of those, that of slots in which the processor was not throttled.
+    /// That of those in which the processor was not throttled.
     pub unthrottled: Durations,
-    slot: Durations,
+    window: Durations,
 }
 
 impl Latency {
     /// Notes one in nanoseconds.
     pub fn note_ns(&mut self, latency_ns: u64) {
-        self.slot.note_ns(latency_ns);
+        self.window.note_ns(latency_ns);
     }
 
-    /// Ends the slot.
-    pub fn end_slot(&mut self, is_throttled: bool) {
-        if self.slot.is_empty() {
+    /// Ends the window.
+    pub fn end_window(&mut self, is_throttled: bool) {
+        if self.window.is_empty() {
             return;
         }
-        self.all.add(&self.slot);
+        self.all.add(&self.window);
         if !is_throttled {
-            self.unthrottled.add(&self.slot);
+            self.unthrottled.add(&self.window);
         }
-        self.slot.clear();
+        self.window.clear();
     }
 
-    /// Takes that of another's slots that have ended.
+    /// Takes that of another's windows that have ended.
     pub fn add(&mut self, other: &Self) {
         self.all.add(&other.all);
         self.unthrottled.add(&other.unthrottled);
@@ -40,7 +40,7 @@ impl Latency {
     pub fn clear(&mut self) {
         self.all.clear();
         self.unthrottled.clear();
-        self.slot.clear();
+        self.window.clear();
     }
 }
 
@@ -49,11 +49,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_throttled_slot_is_left_out_of_what_is_unthrottled() {
+    fn only_a_throttled_window_is_left_out_of_what_is_unthrottled() {
         let mut latency = Latency::default();
         for (latency_ms, is_throttled) in [(1, false), (90, true), (2, false)] {
             latency.note_ns(latency_ms * 1_000_000);
-            latency.end_slot(is_throttled);
+            latency.end_window(is_throttled);
         }
         latency.note_ns(3_000_000);
         let mut both = Latency::default();
@@ -62,7 +62,7 @@ mod tests {
         assert_eq!((all.count, unthrottled.count), (3, 2));
         assert!((89.0..91.0).contains(&all.max_ms) && (1.9..2.1).contains(&unthrottled.max_ms));
         latency.clear();
-        latency.end_slot(false);
+        latency.end_window(false);
         assert!(latency.all.is_empty() && latency.unthrottled.is_empty());
     }
 }

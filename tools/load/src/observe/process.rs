@@ -126,6 +126,7 @@ fn resident_bytes(status: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::thread_cpu;
 
     #[test]
     fn a_stat_line_is_read_whatever_the_name() {
@@ -164,10 +165,6 @@ mod tests {
         busy.join().expect("it ends");
         assert!(seen.threads.iter().any(|thread| thread.name == "busy" && thread.cores > 0.0));
         assert!(seen.cpu_s > 0.0 && seen.resident_after_bytes > 1 << 20 && seen.descriptors_after > 2);
-    }
-
-    fn thread_cpu() -> Duration {
-        nix::time::clock_gettime(nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID).map(Duration::from).unwrap_or_default()
     }
 
     #[test]

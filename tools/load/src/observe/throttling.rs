@@ -1,8 +1,9 @@
 //! Whether the processor under this tool keeps its pace.
 //!
 //! A thread does the same piece of work again and again, and looks how much CPU time each took. That is time of its own, in
-//! which waiting for a core does not count; so it tells of the processor alone, which heat slows down, or a limit of power or
-//! time that it shares with others on the same host. Neither a server nor a generator can do anything about that.
+//! which waiting for a core does not count; so it tells of the processor alone, which heat slows down, or a limit of power that it
+//! shares with others on the same host. Neither a server nor a generator can do anything about that. A core that stands still
+//! altogether is not seen.
 
 use std::hint::black_box;
 use std::io;
@@ -19,9 +20,12 @@ use super::thread_cpu;
 const PROBE_INTERVAL: Duration = Duration::from_millis(2);
 /// Steps of a piece of work, each of which needs the one before: 10 µs at 4 GHz, half a percent of a core.
 const PROBE_STEPS: u64 = 10_000;
-/// The processor is throttled where a piece of work takes more than so many times the least that one took: another thread on the
-/// same core, or the end of a turbo, makes a factor of two.
-const THROTTLED_FACTOR: u32 = 4;
+/// The processor is throttled where a piece of work takes more than so many times the least that one took. The clock of an idle core
+/// may be a sixth of a turbo's, and another thread on the same core makes a factor of two; one that was throttled has been seen at
+/// a twelfth of its pace.
+pub const THROTTLED_FACTOR: u32 = 8;
+/// Slow pieces of work that lie further apart tell nothing of the time between: the thread had no core.
+const PROBE_GAP_MAX: Duration = Duration::from_millis(20);
 
 /// How much of the measured time the processor was throttled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -36,7 +40,7 @@ pub struct Throttling {
 }
 
 /// A thread that watches; it ends when nobody has its watch any more.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct ThrottlingWatch {
     record: Mutex<Record>,
 }
@@ -47,10 +51,17 @@ impl ThrottlingWatch {
     /// # Errors
     /// Where there is no thread to be had.
     pub fn start(epoch: Instant) -> io::Result<Arc<Self>> {
-        let watch = Arc::new(Self { record: Mutex::new(Record::default()) });
+        let watch = Arc::new(Self::default());
         let watched = Arc::downgrade(&watch);
         thread::Builder::new().name("throttling".into()).spawn(move || run(&watched, epoch))?;
         Ok(watch)
+    }
+
+    /// Notes what a piece of work took that was done at a time.
+    pub fn note(&self, at: Duration, cost: Duration) {
+        if let Ok(mut record) = self.record.lock() {
+            record.note(at, cost);
+        }
     }
 
     /// The processor was throttled at some time within `time`.
@@ -69,9 +80,7 @@ fn run(watched: &Weak<ThrottlingWatch>, epoch: Instant) {
         let before = thread_cpu();
         work();
         let cost = thread_cpu().saturating_sub(before);
-        if let Ok(mut record) = watch.record.lock() {
-            record.note(epoch.elapsed(), cost);
-        }
+        watch.note(epoch.elapsed(), cost);
         drop(watch);
         thread::sleep(PROBE_INTERVAL);
     }
@@ -105,6 +114,7 @@ impl Record {
         }
         self.slow_at = Some(at);
         match (slow_before, self.throttled.last_mut()) {
+            (Some(before), _) if at - before > PROBE_GAP_MAX => {}
             (Some(before), Some(period)) if period.end == before => period.end = at,
             (Some(before), _) => self.throttled.push(before..at),
             (None, _) => {}
@@ -135,7 +145,7 @@ mod tests {
     use super::*;
 
     const QUICK: Duration = Duration::from_micros(10);
-    const SLOW: Duration = Duration::from_micros(50);
+    const SLOW: Duration = Duration::from_micros(100);
 
     fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
@@ -150,20 +160,29 @@ mod tests {
 
     #[test]
     fn what_is_slow_for_a_while_is_throttled() {
-        let record = record(|at| (100..=150).contains(&at) || (400..=420).contains(&at));
-        assert_eq!(record.throttled, [ms(100)..ms(150), ms(400)..ms(420)]);
-        assert_eq!(record.throttling(&(ms(0)..ms(1000))), Throttling { percent: 7.0, periods: 2, longest_ms: 50.0 });
-        assert_eq!(record.throttling(&(ms(140)..ms(340))), Throttling { percent: 5.0, periods: 1, longest_ms: 10.0 });
+        let record = record(|at| (100..=150).contains(&at) || (400..=450).contains(&at));
+        assert_eq!(record.throttled, [ms(100)..ms(150), ms(400)..ms(450)]);
+        let all = record.throttling(&(ms(0)..ms(800)));
+        assert_eq!((all.percent, all.periods, all.longest_ms), (12.5, 2, 50.0));
+        let part = record.throttling(&(ms(125)..ms(325)));
+        assert_eq!((part.percent, part.periods, part.longest_ms), (12.5, 1, 25.0));
         assert_eq!(record.throttling(&(ms(150)..ms(400))), Throttling::default());
     }
 
     #[test]
-    fn a_single_slow_one_and_twice_the_time_are_not() {
+    fn a_single_slow_one_and_a_slower_clock_are_not() {
         let record = record(|at| at % 10 == 0);
         assert_eq!(record.throttled, []);
         let mut record = Record::default();
         (0..100).for_each(|at| record.note(ms(at), QUICK * if at < 50 { 1 } else { THROTTLED_FACTOR }));
         assert_eq!(record.throttled, []);
+    }
+
+    #[test]
+    fn nothing_is_known_of_a_time_without_work() {
+        let mut record = record(|_| false);
+        [1000, 1100, 1102].into_iter().for_each(|at| record.note(ms(at), SLOW));
+        assert_eq!(record.throttled, [ms(1100)..ms(1102)]);
     }
 
     #[test]
@@ -176,15 +195,11 @@ mod tests {
     }
 
     #[test]
-    fn the_thread_ends_with_its_watch() {
+    fn a_thread_watches_until_nobody_has_its_watch() {
         let watch = ThrottlingWatch::start(Instant::now()).expect("a thread");
-        let watched = Arc::downgrade(&watch);
         while watch.record.lock().expect("nobody has panicked").least.is_none() {
             thread::yield_now();
         }
-        drop(watch);
-        while watched.strong_count() > 0 {
-            thread::yield_now();
-        }
+        run(&Weak::new(), Instant::now());
     }
 }

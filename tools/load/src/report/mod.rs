@@ -120,7 +120,7 @@ pub struct Generator {
     pub unanswered_transports: u64,
     /// A lane ended by a fault of this tool.
     pub lanes_broken: u64,
-    /// The processor ran at less than a quarter of its pace.
+    /// How much of the measured time the processor under it was throttled.
     pub throttling: Throttling,
 }
 

@@ -6,7 +6,7 @@ use super::{Generator, Joins, Media};
 use crate::cli::LimitArgs;
 use crate::lane::{RECEIVE_BUFFER_LEN, Rubbish};
 use crate::measure::histogram::Summary;
-use crate::observe::throttling::Throttling;
+use crate::observe::throttling::{THROTTLED_FACTOR, Throttling};
 
 /// A lane that takes more of its core has no room left for bursts, and what it shows may be its own limit.
 const LANE_CORES_MAX: f64 = 0.85;
@@ -236,7 +236,7 @@ fn warnings(judged: &Judged<'_>) -> Vec<String> {
     if generator.throttling.periods > 0 {
         let Throttling { percent, periods, longest_ms } = generator.throttling;
         warnings.push(format!(
-            "the processor under this tool was throttled to less than a quarter of its pace for {percent:.2} % of the time, \
+            "the processor under this tool was throttled to less than 1/{THROTTLED_FACTOR} of its pace for {percent:.2} % of the time, \
              {periods} times and for {longest_ms:.0} ms at the longest: see the latency of the other times"
         ));
     }
@@ -305,6 +305,17 @@ mod tests {
         assert_eq!(changed(|case| case.rubbish.altered = 1), Outcome::Rubbish);
         assert_eq!(changed(|case| case.media.missing_streams = 1), Outcome::ServerFailed);
         assert_eq!(changed(|case| case.media.stalled_streams = 1), Outcome::Missed);
+    }
+
+    #[test]
+    fn a_throttled_processor_is_told_and_spoils_nothing() {
+        let mut case = Case::good();
+        case.generator.throttling = Throttling { percent: 3.0, periods: 2, longest_ms: 70.4 };
+        let Case { joins, media, rubbish, generator } = &case;
+        let (verdict, _) = judge(&Judged { joins, media, rubbish, generator, is_interrupted: false }, &limits());
+        assert_eq!((verdict.outcome, verdict.is_valid), (Outcome::Passed, true));
+        let told = "for 3.00 % of the time, 2 times and for 70 ms at the longest";
+        assert!(verdict.warnings.iter().any(|warning| warning.contains(told)), "{:?}", verdict.warnings);
     }
 
     #[test]
