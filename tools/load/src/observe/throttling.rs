@@ -18,7 +18,7 @@ use super::thread_cpu;
 
 /// Between two pieces of work: a small part of the tens of milliseconds for which processors are throttled.
 const PROBE_INTERVAL: Duration = Duration::from_millis(2);
-/// Steps of a piece of work, each of which needs the one before: 10 µs at 4 GHz, half a percent of a core.
+/// Steps of a piece of work, each of which needs the one before: about 10 µs at 3 GHz, half a percent of a core.
 const PROBE_STEPS: u64 = 10_000;
 /// The processor is throttled where a piece of work takes more than so many times the least that one took. The clock of an idle core
 /// may be a sixth of a turbo's, and another thread on the same core makes a factor of two; one that was throttled has been seen at
