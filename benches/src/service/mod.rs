@@ -220,7 +220,8 @@ impl Cpus {
         let all = sched_getaffinity(Pid::from_raw(0)).map_err(ServiceError::Affinity)?;
         let mut allowed = (0..CpuSet::count()).filter(|cpu| all.is_set(*cpu).unwrap_or(false));
         match (allowed.next(), allowed.next()) {
-            (Some(others), Some(shard)) => Ok(Self { all, shard, others }),
+            // The limit forwards on the first too: what one CPU costs another need not.
+            (Some(shard), Some(others)) => Ok(Self { all, shard, others }),
             _ => Err(ServiceError::Cpus),
         }
     }
