@@ -102,7 +102,7 @@ fn write_media(text: &mut String, report: &Report) -> fmt::Result {
     heading(text, "One-way latency (ms)")?;
     for (name, kind) in [("voice", &media.audio), ("pictures", &media.video)] {
         row(text, &format!("{name}, verified"), &kind.latency)?;
-        if report.generator.throttling.periods > 0 {
+        if report.generator.throttling.periods > 0 && kind.latency.count > 0 {
             row(text, "  not throttled", &kind.latency_unthrottled)?;
         }
     }
