@@ -77,7 +77,7 @@ pub struct Options {
 /// A row and its limit are measured in slices of such a length, and the cost of a packet is their median: a processor that is
 /// throttled for some tens of milliseconds every second or two spoils the fewer, the shorter they are.
 const SLICE: Duration = Duration::from_millis(250);
-/// The limit's slices of each way to send: all of them take as long as a row does.
+/// The limit's slices of each way to send: an odd number, so that the median is one of them, of which some may be spoiled.
 const LIMIT_ROUNDS: &str = "13";
 /// Once all are in, streams that were just begun have settled after so long.
 const SETTLING: Duration = Duration::from_secs(3);
@@ -307,15 +307,8 @@ impl Programs {
         let (len_min, len_max) = figures.datagram_lens(cameras == 0);
         let mut command = Command::new(&self.limit);
         command
-            .args([
-                "--json",
-                "--rounds",
-                LIMIT_ROUNDS,
-                "--rooms",
-                &rooms.to_string(),
-                "--members",
-                &members.to_string(),
-            ])
+            .args(["--json", "--rounds", LIMIT_ROUNDS])
+            .args(["--rooms", &rooms.to_string(), "--members", &members.to_string()])
             .args(["--speakers", &producers.to_string(), "--sinks", &crowd.participants().to_string()])
             .args(["--packet-len", &format!("{len_min}-{len_max}")]);
         if row.is_saturated() {
