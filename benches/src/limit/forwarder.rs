@@ -7,7 +7,7 @@ use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use socket2::Socket;
 
 use super::LimitError;
-use super::messages::{Incoming, MESSAGES_MAX, Wait};
+use super::messages::{BATCH_MAX, Incoming, Wait};
 use super::sender::Sender;
 use super::shape::Shape;
 
@@ -60,7 +60,7 @@ impl Forwarder {
             shape,
             input,
             incoming: Incoming::new(SLOT_LEN),
-            taken: Vec::with_capacity(MESSAGES_MAX),
+            taken: Vec::with_capacity(BATCH_MAX),
             rounds: vec![0; shape.streams()],
             receive_keys: keys(shape.streams(), 0)?,
             send_keys: keys(shape.destinations(), shape.streams())?,

@@ -34,8 +34,8 @@ use socket2::{SockAddr, Socket};
 use self::far_end::{FarEnd, Idle, Script};
 use self::forwarder::Forwarder;
 pub use self::lens::Lens;
-pub use self::messages::MESSAGES_MAX;
-use self::messages::{Outgoing, Wait};
+pub use self::messages::BATCH_MAX;
+use self::messages::{MESSAGES_MAX, Outgoing, Wait};
 use self::network::Cpus;
 pub use self::network::Device;
 pub use self::pace::Pace;
@@ -133,10 +133,10 @@ pub struct Options {
     #[arg(long, value_name = "BYTES", default_value = "200")]
     pub packet_len: Lens,
     /// Packets that a speaker sends at once, as the packets of a video frame
-    #[arg(long, default_value_t = 1, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=MESSAGES_MAX as u64))]
+    #[arg(long, default_value_t = 1, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=BATCH_MAX as u64))]
     pub burst: usize,
     /// Packets that one turn takes at most [default: the burst where free-running, 64 where paced]
-    #[arg(long, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=MESSAGES_MAX as u64))]
+    #[arg(long, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=BATCH_MAX as u64))]
     pub batch: Option<usize>,
     /// Where copies go
     #[arg(long, value_enum, default_value_t = Device::Lo)]

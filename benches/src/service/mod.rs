@@ -96,7 +96,7 @@ const CLOSE_LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// With this niceness a busy process takes a third of a CPU (sched(7): its weight is 526, and 1024 the others'). The load tool
 /// has one CPU too, with which it cannot fill the shard's on every machine; two thirds of that it can.
-const COMPETITOR_NICENESS: &str = "3";
+const COMPETITOR_NICENESS: &str = "0";
 
 /// What it does: nothing, for as long as this program lives.
 const COMPETITOR: &str = "parent=$PPID; while kill -0 $parent 2>/dev/null; do :; done";

@@ -125,6 +125,15 @@ impl<T, C> Producer<T, C> {
         }
     }
 
+    /// Reads a little of what a packet of `encoding` needs, and gives a word of it, so that it is in the cache.
+    pub fn warm(&self, encoding: usize) -> u64 {
+        let stream = self.encodings.get(encoding).and_then(|encoding| encoding.media.as_ref());
+        u64::from(stream.map_or(0, |stream| stream.warm()))
+            ^ u64::from(self.subscriptions.first().is_some_and(|subscription| subscription.is_flowing))
+            ^ u64::from(self.table.codecs.first().map_or(0, |codec| codec.payload_type.0))
+            ^ self.pass.0
+    }
+
     /// Counts a packet, and gives which of its pass it is.
     pub fn count_in_pass(&mut self, pass: u64) -> u32 {
         let (last, count) = self.pass;

@@ -143,17 +143,18 @@ struct Newest {
     at: Instant,
 }
 
-/// Maps a producer's packet indices and timestamps to those of one consumer.
+/// Maps a producer's packet indices and timestamps to those of one consumer. What each packet needs stands last.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub struct Rewriter {
-    clock_rate_hz: u32,
+    /// Oldest first, at most [`PAST_MAX`].
+    past: Vec<Mapping>,
     first_index: PacketIndex,
     first_timestamp: Timestamp,
+    clock_rate_hz: u32,
     mapping: Option<Mapping>,
     newest: Option<Newest>,
     needs_sync: bool,
-    /// Oldest first, at most [`PAST_MAX`].
-    past: Vec<Mapping>,
 }
 
 impl Rewriter {
@@ -162,13 +163,13 @@ impl Rewriter {
     /// section 3.3.1).
     pub fn new(clock_rate_hz: u32, first_index: PacketIndex, first_timestamp: Timestamp) -> Self {
         Self {
-            clock_rate_hz,
+            past: Vec::new(),
             first_index,
             first_timestamp,
+            clock_rate_hz,
             mapping: None,
             newest: None,
             needs_sync: true,
-            past: Vec::new(),
         }
     }
 

@@ -82,7 +82,7 @@ const TIMEOUTS_PER_TURN: usize = 32;
 
 /// Copies after which a turn takes no further datagram of its input: at three to four microseconds each, commands, handshakes
 /// and timers wait some fifteen milliseconds for them. What is left is the next turn's.
-const COPIES_PER_TURN: usize = 4096;
+pub const COPIES_PER_TURN: usize = 4096;
 
 const _: () = assert!(COPIES_PER_TURN + CONSUMERS_PER_PRODUCER_MAX <= STAGED_MAX);
 
@@ -248,6 +248,9 @@ impl Shard {
             && self.control.has_spare_room(RETRANSMISSION_LEN_MAX)
         {
             let slot = self.input_next;
+            if slot.is_multiple_of(WARMED_TOGETHER) {
+                self.warm_publishers();
+            }
             self.input_next += 1;
             self.stats.datagrams_in += 1;
             if let Err(reason) = self.on_datagram(slot, now) {
@@ -255,6 +258,27 @@ impl Shard {
             }
         }
         self.stage_sounds();
+    }
+
+    /// Reads a little of all that the next datagrams are looked up by, where they are RTP, so that it is in the cache.
+    fn warm_publishers(&self) {
+        let Objects { peers, producers, .. } = &self.objects;
+        let mut next = self.input.filled().iter().skip(self.input_next);
+        // One step for all of them, and then the next, which needs what was found.
+        let senders = [(); WARMED_TOGETHER].map(|()| {
+            let slot = next.next()?;
+            Some((slot, self.routes.by_address(&slot.source)?))
+        });
+        let routes = senders.map(|sender| {
+            let (slot, peer_key) = sender?;
+            let peer = peers.get(peer_key)?;
+            black_box(peer.transport.warm_receiver());
+            let header = RtpHeader::parse(slot.bytes.get(..slot.len)?).ok()?;
+            peer.listener.by_ssrc(header.ssrc)
+        });
+        for route in routes.iter().flatten() {
+            black_box(producers.get(route.producer).map(|producer| producer.warm(route.encoding)));
+        }
     }
 
     /// Assembles the next messages to send, destination by destination; `None` when nothing is staged any more, and then

@@ -145,6 +145,11 @@ impl Transport {
         self.srtp.as_mut().map(|pair| &mut pair.receiver)
     }
 
+    /// Reads a little of what [`Self::receiver`] gives, and gives a word of it, so that it is in the cache.
+    pub fn warm_receiver(&self) -> usize {
+        self.srtp.as_ref().map_or(0, |pair| pair.receiver.rtp_overhead())
+    }
+
     /// Reads a little of all that [`Self::departure`] gives, and gives a word of it, so that it is in the cache.
     pub fn warm(&self) -> u64 {
         let selected = self.ice.selected().map_or(0, |tuple| tuple.remote.port());

@@ -45,6 +45,11 @@ impl SrtpReceiver {
         })
     }
 
+    /// Bytes that [`Self::unprotect_rtp`] takes off.
+    pub fn rtp_overhead(&self) -> usize {
+        self.profile.rtp_overhead()
+    }
+
     /// Opens an RTP packet whose header has `header_len` bytes, and returns its length without the tag. Whether it is a
     /// replay is the caller's to check before, and to note after, with the stream's [`ReplayWindow`].
     ///
@@ -56,7 +61,7 @@ impl SrtpReceiver {
         ssrc: Ssrc,
         index: PacketIndex,
     ) -> Result<usize, SrtpError> {
-        let Some(len) = packet.len().checked_sub(self.profile.rtp_overhead()) else {
+        let Some(len) = packet.len().checked_sub(self.rtp_overhead()) else {
             return Err(SrtpError::Malformed);
         };
         if header_len > len || index.0 >= RTP_INDEX_END {
