@@ -94,11 +94,8 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 /// The same where the time of getting in is measured.
 const CLOSE_LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// With this niceness a busy process takes a third of a CPU (sched(7): its weight is 526, and 1024 the others'). The load tool
-/// has one CPU too, with which it cannot fill the shard's on every machine; two thirds of that it can.
-const COMPETITOR_NICENESS: &str = "0";
-
-/// What it does: nothing, for as long as this program lives.
+/// What takes half of the shard's CPU: a busy process that does nothing, for as long as this program lives. The load tool has
+/// one CPU too, with which it cannot fill the shard's on every machine; half of that it can.
 const COMPETITOR: &str = "parent=$PPID; while kill -0 $parent 2>/dev/null; do :; done";
 
 /// Runs all rows and gives the table. `tell` is told what happens.
@@ -236,16 +233,13 @@ impl Cpus {
         use_only(self.others)
     }
 
-    /// Starts a process that takes a part of the shard's CPU, until it is dropped.
+    /// Starts a process that takes half of the shard's CPU, until it is dropped.
     fn compete(&self) -> Result<Child, ServiceError> {
         use_only(self.shard)?;
-        let competitor = ChildCommand::new("nice")
-            .args(["-n", COMPETITOR_NICENESS, "sh", "-c", COMPETITOR])
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .spawn();
+        let competitor =
+            ChildCommand::new("sh").args(["-c", COMPETITOR]).stdin(Stdio::null()).kill_on_drop(true).spawn();
         self.use_others()?;
-        competitor.map_err(|error| failed("nice", &error))
+        competitor.map_err(|error| failed("sh", &error))
     }
 }
 

@@ -31,11 +31,11 @@ pub enum Row {
     Consumers3000,
     /// 100 rooms of 10 with microphones, one of each speaks: memory with both transports and nine consumers each
     Memory,
-    /// 100 rooms of 10 where seven speak: as much as two thirds of a core forward, or more
+    /// 100 rooms of 10 where seven speak: more than half a core forwards
     VoiceSaturated,
-    /// One room of 300 where thirty speak: as much as two thirds of a core forward, or more
+    /// One room of 300 where thirty speak: more than half a core forwards
     RoomSaturated,
-    /// 22 rooms of 10 with ten cameras each: about as much as two thirds of a core forward
+    /// 24 rooms of 10 with ten cameras each: more than half a core forwards
     VideoSaturated,
 }
 
@@ -80,7 +80,7 @@ impl Row {
             Self::Memory => "voice, 100 rooms of 10, all with microphones, 1 speaks",
             Self::VoiceSaturated => "saturated, 100 rooms of 10, 7 speak",
             Self::RoomSaturated => "saturated, one room of 300, 30 speak",
-            Self::VideoSaturated => "saturated, 22 rooms of 10, ten cameras each",
+            Self::VideoSaturated => "saturated, 24 rooms of 10, ten cameras each",
         }
     }
 

@@ -80,15 +80,15 @@ pub struct SendOutcome {
 /// once again.
 const TIMEOUTS_PER_TURN: usize = 32;
 
-/// Copies after which a turn takes no further datagram of its input: at three to four microseconds each, commands, handshakes
-/// and timers wait some fifteen milliseconds for them. What is left is the next turn's.
+/// Copies after which a turn takes no further datagram of its input: at two to four microseconds each, commands, handshakes
+/// and timers wait some ten milliseconds for them. What is left is the next turn's.
 pub const COPIES_PER_TURN: usize = 4096;
 
 const _: () = assert!(COPIES_PER_TURN + CONSUMERS_PER_PRODUCER_MAX <= STAGED_MAX);
 
-/// Destinations whose state is read at once, before the first of them has its copies made. In a shard full of rooms little of
-/// it is in the cache, and the processor waits for many lines as long as for one: it has two dozen under way, which is
-/// what some eight destinations need.
+/// Destinations whose state is read at once, before the first of them has its copies made, and datagrams whose publishers'
+/// is, before the first of them is opened. In a shard full of rooms little of it is in the cache, and the processor waits for
+/// many lines as long as for one: it has two dozen under way, which is what some eight need.
 const WARMED_TOGETHER: usize = 8;
 
 /// A shard.
