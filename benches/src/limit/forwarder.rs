@@ -121,7 +121,7 @@ impl Forwarder {
     /// other, the longest first.
     fn copy_by_destination(&mut self) -> Result<(), LimitError> {
         let Self { shape, sender, incoming, taken, send_keys, counter, segments_max, .. } = self;
-        taken.sort_by_key(|taken| (taken.room, taken.round, taken.len));
+        taken.sort_unstable_by_key(|taken| (taken.room, taken.round, taken.len, taken.at));
         for of_room in taken.chunk_by(|one, other| one.room == other.room) {
             for member in shape.room_members(of_room[0].room) {
                 for &Taken { stream, at, .. } in of_room {

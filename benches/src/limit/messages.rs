@@ -15,9 +15,8 @@ use socket2::SockAddr;
 /// measurable.
 pub(super) const MESSAGES_MAX: usize = 64;
 
-/// Datagrams of one `recvmmsg`: the more a turn takes, the more leaves as one message. A loop that took more yet would make
-/// voices wait for longer than anyone bears.
-pub const BATCH_MAX: usize = 512;
+/// Datagrams of one `recvmmsg`: the more a turn takes, the more leaves as one message. The service takes as many.
+pub(super) const BATCH_MAX: usize = 512;
 
 /// Datagrams that the kernel cuts one message into: its UDP_MAX_SEGMENTS, before it was raised to 128.
 pub(super) const SEGMENTS_MAX: usize = 64;

@@ -34,8 +34,8 @@ use socket2::{SockAddr, Socket};
 use self::far_end::{FarEnd, Idle, Script};
 use self::forwarder::Forwarder;
 pub use self::lens::Lens;
-pub use self::messages::BATCH_MAX;
-use self::messages::{MESSAGES_MAX, Outgoing, Wait};
+
+use self::messages::{BATCH_MAX, MESSAGES_MAX, Outgoing, Wait};
 use self::network::Cpus;
 pub use self::network::Device;
 pub use self::pace::Pace;

@@ -1,10 +1,8 @@
 //! The rows of the table: what is put on the service, and which limit it is held against.
 
 use clap::ValueEnum;
-
+use engine::packet::BATCH_MAX;
 use engine::shard::COPIES_PER_TURN;
-
-use crate::limit::BATCH_MAX;
 
 /// Packets of voices that a turn of the limit takes at least: in one room of 300 a copy costs a tenth less than with as few as
 /// the service takes there, and with yet more hardly less.

@@ -1,7 +1,7 @@
 //! Lists of staged copies, one a destination, in one preallocated array.
 
 /// Copies that can be staged at one time: those of a turn, and of one more packet that the largest room listens to.
-pub const STAGED_MAX: usize = 12_288;
+pub const STAGED_MAX: usize = 12_800;
 
 const END: u32 = u32::MAX;
 

@@ -28,7 +28,7 @@ pub use content::Content;
 pub use key_frame::KeyFrames;
 pub use listener::{Flow, RtpListener, StreamRoute};
 pub use nack::{MISSING_MAX, NackList, TooManyMissing};
-pub use padding::{PADDING_MAX, padding_len};
+pub use padding::{PADDING_MAX, padding_len, padding_max};
 pub use policer::Policer;
 pub use producer::{Producer, Subscription};
 pub use retransmission::{RefusedRequest, Retransmission};

@@ -4,23 +4,42 @@
 //! only the last may be shorter. Voices have frames of any length, and the packets of a picture differ by a byte or two. A
 //! few bytes of padding (RFC 3550 section 5.1) close the gap. Only where another packet follows at once is anything padded.
 
-/// Bytes of padding that a packet gets at most. Where four voices are on their way to one listener, their packets are a
-/// twentieth longer in the mean, for which three such listeners get four messages instead of six; with half as much at most,
-/// it would still be more than five. Where one voice comes at a time, nothing is padded.
+use shard_protocol::tables::MediaKind;
+
+/// Bytes of padding that any packet gets at most.
 pub const PADDING_MAX: usize = 32;
 
-/// How many bytes a packet of `len`, of which `payload_len` are payload, is padded by. It can join a message whose packets
-/// have `joined_len` bytes, where there is one; behind it the listener gets packets with payloads of `followers`.
+/// Packets behind one that are looked at: with it as many as the kernel takes in one message (UDP_MAX_SEGMENTS).
+const FOLLOWERS_MAX: usize = 63;
+
+/// Bytes of padding that a packet of `kind` gets at most.
+///
+/// Where four voices are on their way to one listener, their packets are a twentieth longer in the mean, for which three such
+/// listeners get four messages instead of six; with half as much it would be more than five, and with half as much again four
+/// would be three, for a twelfth. Where one voice comes at a time, nothing is padded. A picture's packets differ by a byte or
+/// two, and one of 1200 bytes has no room for more than sixteen in the 1280 that every path of IPv6 takes (RFC 8200 section
+/// 5), beside SRTP's tag and the headers of UDP and IP.
+pub fn padding_max(kind: MediaKind) -> usize {
+    match kind {
+        MediaKind::Audio => PADDING_MAX,
+        MediaKind::Video => 16,
+    }
+}
+
+/// How many bytes a packet of `len`, of which `payload_len` are payload, is padded by, `padding_max` at the most. It can join
+/// a message whose packets have `joined_len` bytes, where there is one; behind it the listener gets packets with payloads of
+/// `followers`.
 pub fn padding_len(
+    padding_max: usize,
     len: usize,
     payload_len: usize,
     joined_len: Option<usize>,
     followers: impl Iterator<Item = usize>,
 ) -> usize {
-    let mut close = followers.take_while(|follower| follower.abs_diff(payload_len) <= PADDING_MAX);
+    let mut close = followers.take(FOLLOWERS_MAX).take_while(|follower| follower.abs_diff(payload_len) <= padding_max);
     match joined_len.and_then(|joined_len| joined_len.checked_sub(len)) {
         // A shorter one ends the message; so would this one, and nothing is to come.
-        Some(gap) if gap > PADDING_MAX || close.next().is_none() => 0,
+        Some(gap) if gap > padding_max || close.next().is_none() => 0,
         Some(gap) => gap,
         // It begins a message, which is to hold the longest that follows closely.
         None => close.max().map_or(0, |longest| longest.saturating_sub(payload_len)),
@@ -33,7 +52,7 @@ mod tests {
 
     /// A packet with a payload of 100 and a header of 30 bytes.
     fn padding(joined_len: Option<usize>, followers: &[usize]) -> usize {
-        padding_len(130, 100, joined_len, followers.iter().copied())
+        padding_len(PADDING_MAX, 130, 100, joined_len, followers.iter().copied())
     }
 
     #[test]
@@ -66,7 +85,8 @@ mod tests {
                         let voices = [first, second, third, fourth];
                         let mut joined_len = None;
                         for (at, &len) in voices.iter().enumerate() {
-                            let padding = padding_len(len, len, joined_len, voices[at + 1..].iter().copied());
+                            let padding =
+                                padding_len(PADDING_MAX, len, len, joined_len, voices[at + 1..].iter().copied());
                             messages += usize::from(joined_len.is_none());
                             // A shorter one ends the message.
                             joined_len = Some(len + padding)

@@ -5,6 +5,7 @@
 //! way stay visible as they were. The way back, from a number that a receiver misses to the publisher's packet, needs no
 //! memory of packets: only of the runs.
 
+use std::mem::offset_of;
 use std::time::{Duration, Instant};
 
 use crate::wire::rtcp::NtpTimestamp;
@@ -158,6 +159,9 @@ pub struct Rewriter {
 }
 
 impl Rewriter {
+    /// Where what each packet needs begins in it, in bytes.
+    pub(super) const PACKET_STATE_OFFSET: usize = offset_of!(Self, mapping);
+
     /// Makes a rewriter whose first packet will have `first_index` and `first_timestamp`; chosen at random below 2^15, the
     /// first sequence number keeps the receiver from guessing the roll-over wrong when first packets are lost (RFC 3711
     /// section 3.3.1).

@@ -117,9 +117,11 @@ impl EventLoop {
         self.shard.handle_input(now);
         let responses = self.take_dtls_responses(now);
         self.shard.handle_timeout(now);
-        while let Some(batch) = self.shard.poll_output(now) {
+        let mut departure = now;
+        while let Some(batch) = self.shard.poll_output(departure) {
             let outcome = self.socket.send(batch);
-            self.shard.handle_sent(Instant::now(), outcome);
+            departure = Instant::now();
+            self.shard.handle_sent(departure, outcome);
         }
         self.give_dtls_requests(now);
         self.give_events();

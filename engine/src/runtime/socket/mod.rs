@@ -29,7 +29,7 @@ use crate::packet::{InputBatch, OutputBatch};
 use crate::shard::SendOutcome;
 
 /// Bytes of the kernel's buffer for each direction. The kernel accounts about 2.3 kB for a full frame and doubles what it is
-/// given: 8 MiB hold 3600 datagrams, which is a tenth of a second at 36 000 a second, far longer than any turn.
+/// given: 8 MiB hold 3600 datagrams, which is a tenth of a second at 36 000 a second, longer than any turn.
 const BUFFER_LEN: usize = 4 * 1024 * 1024;
 
 /// Why no socket could be bound.
