@@ -5,12 +5,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a scenario that cannot go on is to fail where it stands")]
 
 use std::collections::HashSet;
-use std::net::IpAddr;
 use std::time::Duration;
 
-use engine::packet::BATCH_MAX;
 use engine::security::srtp::SrtpProfile;
-use engine::shard::{COPIES_PER_TURN, SendOutcome};
+use engine::shard::SendOutcome;
 use netsim::{Conditions, LinkId, Received, World, audio_consumer, audio_producer};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -195,33 +193,6 @@ fn messages_of_six_voices(host: SendOutcome) -> u64 {
     let after = world.stats();
     assert_eq!(after.rtp_out - before.rtp_out, 6);
     after.messages_out - before.messages_out
-}
-
-#[test]
-fn a_turn_ends_where_its_copies_are_many_and_the_next_goes_on() {
-    const LISTENERS: usize = 64;
-    const TURNS: usize = (BATCH_MAX * LISTENERS).div_ceil(COPIES_PER_TURN);
-    let mut call = Call::new(1, Conditions::GOOD);
-    for _ in 1..LISTENERS {
-        let listener = call.world.add_connected_link(call.router);
-        call.world.consume(listener, call.producer, audio_consumer("0", LISTENER_SSRC)).unwrap();
-    }
-    let source = call.world.participant(call.speaker).address;
-    let now = call.world.now();
-    for number in 0..BATCH_MAX {
-        let mut packet = call.packet();
-        packet.header.sequence_number = packet.header.sequence_number.wrapping_add(number as u16);
-        let datagram = call.world.participant(call.speaker).protect(&packet);
-        assert!(call.world.shard.input_mut().push(&datagram, source, IpAddr::from([203, 0, 113, 1]), now));
-    }
-    let shard = &mut call.world.shard;
-    for turn in 1..=TURNS {
-        shard.handle_input(now);
-        while shard.poll_output(now).is_some() {}
-        assert_eq!(shard.stats_mut().rtp_out, (turn * COPIES_PER_TURN).min(BATCH_MAX * LISTENERS) as u64);
-        assert_eq!(shard.has_input(), turn < TURNS);
-    }
-    assert_eq!(shard.input_mut().len(), 0);
 }
 
 #[test]

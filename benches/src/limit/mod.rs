@@ -34,7 +34,6 @@ use socket2::{SockAddr, Socket};
 use self::far_end::{FarEnd, Idle, Script};
 use self::forwarder::Forwarder;
 pub use self::lens::Lens;
-
 use self::messages::{BATCH_MAX, MESSAGES_MAX, Outgoing, Wait};
 use self::network::Cpus;
 pub use self::network::Device;

@@ -150,7 +150,7 @@ pub struct Consumer<T, P> {
     pub kind: MediaKind,
 }
 
-/// Bytes at the end of a consumer that a copy needs, of which three cache lines hold as many.
+/// Bytes at the end of a consumer that a copy needs; three cache lines hold as many.
 const COPY_STATE_LEN: usize =
     size_of::<Consumer<u64, u64>>() - offset_of!(Consumer<u64, u64>, rewriter) - Rewriter::PACKET_STATE_OFFSET;
 

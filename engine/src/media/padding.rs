@@ -6,17 +6,16 @@
 
 use shard_protocol::tables::MediaKind;
 
+use crate::packet::SEGMENTS_MAX;
+
 /// Bytes of padding that any packet gets at most.
 pub const PADDING_MAX: usize = 32;
-
-/// Packets behind one that are looked at: with it as many as the kernel takes in one message (UDP_MAX_SEGMENTS).
-const FOLLOWERS_MAX: usize = 63;
 
 /// Bytes of padding that a packet of `kind` gets at most.
 ///
 /// Where four voices are on their way to one listener, their packets are a twentieth longer in the mean, for which three such
-/// listeners get four messages instead of six; with half as much it would be more than five, and with half as much again four
-/// would be three, for a twelfth. Where one voice comes at a time, nothing is padded. A picture's packets differ by a byte or
+/// listeners get four messages instead of six. With half as much it would be more than five, and with half as much again
+/// three, of packets that are a twelfth longer. Where one voice comes at a time, nothing is padded. A picture's packets differ by a byte or
 /// two, and one of 1200 bytes has no room for more than sixteen in the 1280 that every path of IPv6 takes (RFC 8200 section
 /// 5), beside SRTP's tag and the headers of UDP and IP.
 pub fn padding_max(kind: MediaKind) -> usize {
@@ -36,7 +35,8 @@ pub fn padding_len(
     joined_len: Option<usize>,
     followers: impl Iterator<Item = usize>,
 ) -> usize {
-    let mut close = followers.take(FOLLOWERS_MAX).take_while(|follower| follower.abs_diff(payload_len) <= padding_max);
+    let mut close =
+        followers.take(SEGMENTS_MAX - 1).take_while(|follower| follower.abs_diff(payload_len) <= padding_max);
     match joined_len.and_then(|joined_len| joined_len.checked_sub(len)) {
         // A shorter one ends the message; so would this one, and nothing is to come.
         Some(gap) if gap > padding_max || close.next().is_none() => 0,

@@ -7,7 +7,7 @@ mod input;
 mod output;
 
 pub use input::{InputBatch, Slot};
-pub use output::{Message, OutputBatch};
+pub use output::{Message, OutputBatch, SEGMENTS_MAX};
 
 /// Bytes of one slot. An Ethernet frame carries 1500; what is longer is cut by the kernel and dropped as oversized.
 pub const SLOT_LEN: usize = 2048;

@@ -9,7 +9,7 @@ const MESSAGES_MAX: usize = 256;
 const ARENA_LEN: usize = 128 * 1024;
 
 /// Datagrams of one message: what the kernel takes in one UDP_SEGMENT send (UDP_MAX_SEGMENTS).
-const SEGMENTS_MAX: usize = 64;
+pub const SEGMENTS_MAX: usize = 64;
 
 /// Bytes of one message: what one UDP_SEGMENT send can carry, an IP packet's 65 535 less the headers of IPv6 and UDP.
 const MESSAGE_LEN_MAX: usize = 65_535 - 40 - 8;

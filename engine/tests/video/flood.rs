@@ -1,14 +1,10 @@
-//! Floods, of requests and of packets that nobody can have: what they cost, and that others see nothing of them.
+//! One receiver that asks for more than it misses costs itself, and nobody else.
 
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use engine::packet::BATCH_MAX;
-use netsim::{Conditions, PublisherSetup, World, audio_producer, consumer};
-use rtp::header::Header;
-use rtp::packet::Packet;
+use netsim::PublisherSetup;
 use shard_protocol::stats::DropReason;
-use shard_protocol::tables::{CodecTable, MediaKind, PayloadFormat, ProducerTable};
+use shard_protocol::tables::PayloadFormat;
 
 use crate::scene::{FAR, SECOND, SLACK, Scene, Viewer};
 
@@ -126,38 +122,4 @@ fn a_recorded_packet_of_a_stream_that_ended_long_ago_is_refused() {
     scene.run_for(2 * SECOND);
     let arrivals = scene.receiver(viewer).arrivals.iter().filter(|arrival| arrival.at > since).count();
     assert!(arrivals >= 100, "{arrivals}: the stream of now goes on");
-}
-
-#[test]
-fn packets_that_nobody_can_begin_with_end_a_turn_too() {
-    const SSRC: u32 = 0x5eed;
-    let mut world = World::new(3, Conditions::GOOD);
-    let router = world.add_router();
-    let publisher = world.add_connected_link(router);
-    let watching = consumer(PayloadFormat::Vp8, "0", 0x0001_0000, None);
-    let payload_type = watching.codecs[0].producer_payload_type;
-    let codec = CodecTable { payload_type, ..watching.codecs[0].codec };
-    let table = ProducerTable { kind: MediaKind::Video, codecs: vec![codec], ..audio_producer("0", Some(SSRC)) };
-    let producer = world.publish(publisher, table).unwrap();
-    for _ in 0..80 {
-        let viewer = world.add_connected_link(router);
-        world.consume(viewer, producer, watching.clone()).unwrap();
-    }
-    let (now, source) = (world.now(), world.participant(publisher).address);
-    let taken_before = world.stats().rtp_in;
-    for sequence_number in 0..BATCH_MAX as u16 {
-        let header =
-            Header { version: 2, payload_type: payload_type.0, sequence_number, ssrc: SSRC, ..Default::default() };
-        // The first packet of a frame, which is no key frame.
-        let packet = Packet { header, payload: vec![0x10, 1, 0, 0].into() };
-        let datagram = world.participant(publisher).protect(&packet);
-        assert!(world.shard.input_mut().push(&datagram, source, IpAddr::from([203, 0, 113, 1]), now));
-    }
-    for is_cut_short in [true, false] {
-        world.shard.handle_input(now);
-        while world.shard.poll_output(now).is_some() {}
-        assert_eq!(world.shard.has_input(), is_cut_short);
-    }
-    let stats = world.stats();
-    assert_eq!((stats.rtp_in - taken_before, stats.rtp_out), (BATCH_MAX as u64, 0));
 }
